@@ -1,0 +1,145 @@
+/** The only file that constructs: configuration in, a service that starts and stops in order out. */
+import type { Config, GitForgeConfig, GitopsConfig } from './config.ts';
+import { parseRepositoryId } from './core/ref-event.ts';
+import { createGitopsTarget } from './delivery/gitops.ts';
+import type { DeliveryTarget } from './delivery/target.ts';
+import type { Forge } from './forge/forge.ts';
+import { createGitForge } from './forge/git/git-forge.ts';
+import { endAllGit } from './git/git.ts';
+import { Mirror } from './git/mirror.ts';
+import { locateRemote, type RemoteAccess } from './git/remote.ts';
+import { createController } from './pipeline/controller.ts';
+import { createReceive } from './pipeline/receive.ts';
+import { createConfigRepository } from './policies/config-repository.ts';
+import type { PolicySource } from './policies/policies.ts';
+import { createApp } from './server/app.ts';
+import { type Listening, listen } from './server/listen.ts';
+import { createSqlStore } from './store/sql.ts';
+import type { Store } from './store/store.ts';
+import type { Log } from './telemetry/log.ts';
+
+/** How long a stop waits for work in hand, then for connections: ten seconds in all, as orchestrators give. */
+const STOP_WORK = 7000;
+const STOP_SERVER = 1000;
+
+export interface Service {
+  readonly store: Store;
+  readonly policies: PolicySource;
+  /** Opens the store, listens, and begins to work. @returns the base of this service's addresses */
+  start(): Promise<{ url: string }>;
+  /** Finishes what is in hand, or leaves it to the next start. Resolves within ten seconds. */
+  stop(): Promise<void>;
+}
+
+/** Builds everything modelhook.yaml asks for; nothing is opened or started yet. */
+export function compose(config: Config, log: Log, now: () => number = Date.now): Service {
+  const { server, cache } = config;
+  const store = createSqlStore({ file: config.store.file, now });
+  const mirrorOf = createMirrors(config);
+  const forges = new Map(
+    Object.entries(config.forges).map(([name, forge]) => [name, createForge(name, forge, cache, now)]),
+  );
+  const targets = new Map(
+    Object.entries(config.gitops).map(([name, gitops]) => [
+      name,
+      createTarget(name, gitops, mirrorOf(`gitops/${name}`, gitops.repository), store, now, log),
+    ]),
+  );
+  const policies = createConfigRepository({
+    ...config.policies,
+    mirror: mirrorOf('policies', config.policies.repository),
+    known: { clusters: [], gitops: Object.keys(config.gitops) },
+    inForce: factOf(store, 'policies/in-force'),
+    log,
+  });
+
+  let url = server.publicUrl ?? '';
+  let listening: Listening | undefined;
+  const controller = createController({
+    store,
+    forges,
+    targets,
+    policies,
+    configRef: { repository: config.policies.repository, ref: `refs/heads/${config.policies.branch}` },
+    publicUrl: () => url,
+    concurrency: config.worker.concurrency,
+    interval: config.reconcile.interval,
+    now,
+    log,
+  });
+  const receive = createReceive({ store, log });
+
+  return {
+    store,
+    policies,
+
+    async start() {
+      await store.lifecycle.start();
+      // The app is made once its port is known: links need it where no publicUrl is set.
+      let app: ReturnType<typeof createApp> | undefined;
+      const fetch = (request: Request) => app?.fetch(request) ?? new Response(null, { status: 503 });
+      listening = await listen({ fetch }, server);
+      const host = server.host.includes(':') ? `[${server.host}]` : server.host;
+      const address = `http://${host}:${listening.port}`;
+      if (server.publicUrl === undefined) url = address;
+      app = createApp({ receive, forges, store, policies, publicUrl: url, log });
+      await controller.start();
+      log.info({ address, publicUrl: url }, 'listening');
+      return { url: address };
+    },
+
+    async stop() {
+      await listening?.close(STOP_SERVER);
+      const ended = await controller.stop(STOP_WORK);
+      if (!ended) log.warn({}, 'some work did not end in time; the next start goes on with it');
+      endAllGit();
+      await store.lifecycle.stop();
+      log.info({}, 'stopped');
+    },
+  };
+}
+
+function createForge(name: string, config: GitForgeConfig, cache: string, now: () => number): Forge {
+  const webhookSecrets = config.webhookSecrets.map((secret) => secret.reveal());
+  return createGitForge({ name, access: accessOf(config), webhookSecrets, cache, now });
+}
+
+function createTarget(
+  name: string,
+  { branch, author }: GitopsConfig,
+  mirror: Mirror,
+  store: Store,
+  now: () => number,
+  log: Log,
+): DeliveryTarget {
+  return createGitopsTarget({
+    name,
+    branch,
+    author,
+    mirror,
+    base: factOf(store, `gitops/${name}/base`),
+    now,
+    log,
+  });
+}
+
+/** Mirrors in the cache, of repositories by their id. */
+function createMirrors({ forges, cache }: Config) {
+  return (folder: string, repository: string): Mirror => {
+    const id = parseRepositoryId(repository);
+    const forge = id && forges[id.forge];
+    if (!forge)
+      throw new TypeError(`the configuration let ${repository} through, whose forge it does not have`);
+    return new Mirror(cache, folder, () => locateRemote(accessOf(forge), id.path));
+  };
+}
+
+function accessOf({ url, token, ssh, ca }: GitForgeConfig): RemoteAccess {
+  return { url, token: token?.reveal() ?? null, ssh: ssh ?? null, ca: ca ?? null };
+}
+
+/** One small fact that outlives a restart. */
+const factOf = (store: Store, key: string) => ({
+  get: () => store.facts.get(key),
+  set: (value: string) => store.facts.set(key, value),
+});

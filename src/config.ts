@@ -1,0 +1,314 @@
+/** modelhook.yaml → a frozen Config. One schema; every fault is reported at once, with its path in the file. */
+import { readFileSync } from 'node:fs';
+import { dirname, isAbsolute, resolve } from 'node:path';
+import { isCollection, LineCounter, type Node, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { type Fault, formatFault, messageOf } from './core/errors.ts';
+import { parseRepositoryId, unsafeName } from './core/ref-event.ts';
+
+/** The configuration cannot be used. The message lists every fault, a line each. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly faults: readonly Fault[];
+
+  constructor(faults: readonly Fault[]) {
+    super(faults.map(formatFault).join('\n'));
+    this.faults = faults;
+  }
+}
+
+/** A secret's value, which no log, error or JSON shows. */
+export class Secret {
+  readonly #value: string;
+
+  constructor(value: string) {
+    this.#value = value;
+  }
+
+  reveal(): string {
+    return this.#value;
+  }
+
+  toString(): string {
+    return '[secret]';
+  }
+
+  toJSON(): string {
+    return '[secret]';
+  }
+}
+
+/** Where the file's secrets and paths are looked up. */
+export interface ConfigSources {
+  env: Readonly<Record<string, string | undefined>>;
+  readFile(path: string): string;
+}
+
+const SYSTEM: ConfigSources = { env: process.env, readFile: (path) => readFileSync(path, 'utf8') };
+
+const DURATION = /^(\d+)(ms|s|m|h)$/;
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+const name = z
+  .string()
+  .regex(
+    /^[a-z][a-z0-9-]{0,30}$/,
+    'a name is 1 to 31 lower-case letters, digits or "-", and starts with a letter',
+  );
+
+const duration = z.string().transform((text, context) => {
+  const match = DURATION.exec(text);
+  const [, amount, unit] = match ?? [];
+  if (amount && unit) return Number(amount) * (UNITS[unit] ?? 1);
+  context.addIssue({ code: 'custom', message: `"${text}" is not a duration; write it like 30s, 10m or 1h` });
+  return z.NEVER;
+});
+
+const repositoryId = z.string().superRefine((id, context) => {
+  const parsed = parseRepositoryId(id);
+  const fault = parsed
+    ? unsafeName('the repository', parsed.path)
+    : `"${id}" is not a repository id; write it as <forge name>:<path>, such as plain:ml/policies`;
+  if (fault) context.addIssue({ code: 'custom', message: fault });
+});
+
+const branch = z.string().superRefine((text, context) => {
+  const fault = unsafeName('the branch', text);
+  if (fault) context.addIssue({ code: 'custom', message: fault });
+});
+
+/** Written into commits: what Git's identity lines cannot hold is refused. */
+const identity = z.string().regex(/^[^<>\n]+$/, 'must not be empty or hold "<", ">" or a line break');
+
+/** Why the address of a Git server is refused. */
+function urlFault(text: string, scheme: string): string | null {
+  if (!['ssh', 'https', 'http', 'file'].includes(scheme))
+    return `"${scheme}://" is not supported; use a path, ssh:// or https://`;
+  if (!URL.canParse(text)) return 'is not an address';
+  if (new URL(text).password !== '') return 'holds a password; put it in token: { env: NAME } instead';
+  return null;
+}
+
+/** The schema of a file read with these sources; paths in it are relative to the folder it is in. */
+function schemaOf({ env, readFile }: ConfigSources, folder: string) {
+  const path = z
+    .string()
+    .min(1)
+    .transform((text) => resolve(folder, text));
+
+  const secretSource = z.union(
+    [z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: path })],
+    'a secret is { env: NAME } or { file: PATH }; it is never written into this file',
+  );
+  const secret = secretSource.transform((source, context) => {
+    let value: string | undefined;
+    if ('env' in source) {
+      value = env[source.env];
+      if (!value)
+        context.addIssue({ code: 'custom', message: `the environment variable ${source.env} is not set` });
+    } else {
+      try {
+        value = readFile(source.file).trimEnd();
+        if (value === '') context.addIssue({ code: 'custom', message: `the file ${source.file} is empty` });
+      } catch (error) {
+        context.addIssue({ code: 'custom', message: `the secret cannot be read: ${messageOf(error)}` });
+      }
+    }
+    return value ? new Secret(value) : z.NEVER;
+  });
+  /** A file that Git or SSH opens itself. */
+  const existingFile = z.strictObject({ file: path }).transform(({ file }, context) => {
+    try {
+      readFile(file);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: `the file cannot be read: ${messageOf(error)}` });
+    }
+    return file;
+  });
+
+  const plainGit = z.strictObject({
+    kind: z.literal('git'),
+    url: z
+      .string()
+      .min(1)
+      .transform((text, context) => {
+        const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1];
+        if (scheme === undefined) return resolve(folder, text);
+        const fault = urlFault(text, scheme);
+        if (fault === null) return text.replace(/\/+$/, '');
+        context.addIssue({ code: 'custom', message: fault });
+        return z.NEVER;
+      }),
+    token: secret.optional(),
+    ssh: z.strictObject({ key: existingFile, knownHosts: existingFile }).optional(),
+    ca: existingFile.optional(),
+    webhookSecrets: z.array(secret).default([]),
+  });
+
+  return z.strictObject({
+    server: z
+      .strictObject({
+        host: z.string().default('127.0.0.1'),
+        port: z.int().min(0).max(65_535).default(8080),
+        publicUrl: z
+          .url({ protocol: /^https?$/, error: 'must be an http:// or https:// address' })
+          .transform((url) => url.replace(/\/+$/, ''))
+          .optional(),
+        apiTokens: z.array(secret).default([]),
+      })
+      .prefault({}),
+    store: z
+      .string()
+      .default('sqlite:data/modelhook.db')
+      .transform((text, context) => {
+        if (text.startsWith('sqlite:') && text.length > 'sqlite:'.length)
+          return { kind: 'sqlite' as const, file: resolve(folder, text.slice('sqlite:'.length)) };
+        context.addIssue({ code: 'custom', message: `"${text}" is not a store; write it as sqlite:PATH` });
+        return z.NEVER;
+      }),
+    forges: z.record(name, plainGit),
+    policies: z.strictObject({
+      repository: repositoryId,
+      branch: branch.default('main'),
+      directory: z
+        .string()
+        .default('policies')
+        .transform((text) => text.replace(/^(?:\.?\/)+|\/+$/g, '')),
+    }),
+    gitops: z.record(
+      name,
+      z.strictObject({
+        repository: repositoryId,
+        branch: branch.default('main'),
+        author: z
+          .strictObject({ name: identity, email: identity })
+          .default({ name: 'modelhook', email: 'modelhook@localhost' }),
+      }),
+    ),
+    worker: z.strictObject({ concurrency: z.int().min(1).max(256).default(16) }).prefault({}),
+    reconcile: z.strictObject({ interval: duration.default(600_000) }).prefault({}),
+    cache: path.default(resolve(folder, 'data/mirrors')),
+  });
+}
+
+type Parsed = z.infer<ReturnType<typeof schemaOf>>;
+export type GitForgeConfig = Parsed['forges'][string];
+export type GitopsConfig = Parsed['gitops'][string];
+
+/** What modelhook.yaml says, with defaults applied, secrets read and paths absolute. */
+export type Config = Readonly<Parsed>;
+
+/**
+ * Reads modelhook.yaml.
+ * @throws ConfigError with every fault, where it cannot be used
+ */
+export function loadConfig(file: string, sources: ConfigSources = SYSTEM): Config {
+  let text: string;
+  try {
+    text = sources.readFile(file);
+  } catch (error) {
+    throw new ConfigError([
+      { file, line: 1, column: 1, message: `the file cannot be read: ${messageOf(error)}` },
+    ]);
+  }
+  return parseConfig(text, file, sources);
+}
+
+/**
+ * Reads the text of a modelhook.yaml.
+ * @param file its name, for faults and for the paths in it
+ * @throws ConfigError with every fault, where it cannot be used
+ */
+export function parseConfig(text: string, file: string, sources: ConfigSources = SYSTEM): Config {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
+  const faultAt = (offset: number, message: string): Fault => {
+    const { line, col } = lines.linePos(offset);
+    return { file, line: Math.max(line, 1), column: Math.max(col, 1), message };
+  };
+  if (document.errors.length > 0)
+    throw new ConfigError(document.errors.map((error) => faultAt(error.pos[0], error.message)));
+
+  const folder = dirname(isAbsolute(file) ? file : resolve(file));
+  const parsed = schemaOf(sources, folder).safeParse(document.toJS({ maxAliasCount: 100 }) ?? {});
+  if (!parsed.success) {
+    const faults = parsed.error.issues
+      .flatMap((issue) => explain(issue, document.hasIn(issue.path)))
+      .map(({ path, message }) => faultAt(offsetOf(document.contents, path), `${pathOf(path)}: ${message}`));
+    throw new ConfigError(faults);
+  }
+  const dangling = danglingForges(parsed.data);
+  if (dangling.length > 0)
+    throw new ConfigError(
+      dangling.map(({ path, message }) =>
+        faultAt(offsetOf(document.contents, path), `${pathOf(path)}: ${message}`),
+      ),
+    );
+  return deepFreeze(parsed.data);
+}
+
+interface Issue {
+  path: PropertyKey[];
+  message: string;
+}
+
+/** Zod's issues in words that say what to do; one issue a key. */
+function explain(issue: z.core.$ZodIssue, present: boolean): Issue[] {
+  const { path } = issue;
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => ({
+        path: [...path, key],
+        message: 'is not a key modelhook knows here',
+      }));
+    case 'invalid_key':
+      return [{ path, message: issue.issues[0]?.message ?? issue.message }];
+    case 'invalid_type':
+      return [{ path, message: `${present ? 'must be' : 'is missing:'} a ${issue.expected}` }];
+    default:
+      return [{ path, message: issue.message }];
+  }
+}
+
+/** Repositories of forges that are not configured. */
+function danglingForges({ forges, policies, gitops }: Parsed): Issue[] {
+  const known = Object.keys(forges);
+  const named: [PropertyKey[], string][] = [
+    [['policies', 'repository'], policies.repository],
+    ...Object.entries(gitops).map(([key, { repository }]): [PropertyKey[], string] => [
+      ['gitops', key, 'repository'],
+      repository,
+    ]),
+  ];
+  return named.flatMap(([path, id]) => {
+    const forge = parseRepositoryId(id)?.forge ?? '';
+    if (known.includes(forge)) return [];
+    return [
+      { path, message: `names the forge "${forge}", but forges has only ${known.join(', ') || 'none'}` },
+    ];
+  });
+}
+
+/** Where the value at a path stands in the file; the nearest that exists for one that is missing. */
+function offsetOf(root: Node | null, path: readonly PropertyKey[]): number {
+  let node: Node | null = root;
+  let offset = root?.range?.[0] ?? 0;
+  for (const segment of path) {
+    if (!isCollection(node)) break;
+    const next: unknown = node.get(typeof segment === 'symbol' ? String(segment) : segment, true);
+    if (typeof next !== 'object' || next === null || !('range' in next)) break;
+    node = next as Node;
+    offset = node.range?.[0] ?? offset;
+  }
+  return offset;
+}
+
+const pathOf = (path: readonly PropertyKey[]): string => path.map(String).join('.') || 'modelhook.yaml';
+
+function deepFreeze<Value>(value: Value): Value {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    Object.values(value).forEach(deepFreeze);
+  }
+  return value;
+}

@@ -1,0 +1,144 @@
+/**
+ * Patterns for repositories, tags and branches: `*` stands for any text within a segment, `**` for any text across
+ * segments, and whole segments written `**` may be none at all. A leading `!` excludes. Case counts.
+ *
+ * A pattern is a small automaton, run on all its states at once: no input makes it slow, and whether two lists of
+ * patterns have a name in common is decided exactly rather than guessed.
+ */
+
+/** One step: a character, `*`, `**`, or the entrance of whole segments that may be none. */
+type Step = { char: string } | 'segment' | 'any' | 'optional';
+/** Positions between the steps that the text read so far can have led to. Sorted, so that equal sets look equal. */
+type States = readonly number[];
+
+export interface Glob {
+  readonly pattern: string;
+  /** The text before the first wildcard: whatever matches starts with it. */
+  readonly prefix: string;
+  readonly steps: readonly Step[];
+}
+
+/** A list as policies write it: something of `include`, and nothing of `exclude`. */
+export interface GlobList {
+  readonly patterns: readonly string[];
+  readonly include: readonly Glob[];
+  readonly exclude: readonly Glob[];
+}
+
+function compile(pattern: string): Glob {
+  const steps: Step[] = [];
+  for (let at = 0; at < pattern.length; at++) {
+    if (pattern[at] !== '*') {
+      steps.push({ char: pattern.charAt(at) });
+    } else if (pattern[at + 1] !== '*') {
+      steps.push('segment');
+    } else {
+      const wholeSegment = (at === 0 || pattern[at - 1] === '/') && pattern[at + 2] === '/';
+      steps.push(...(wholeSegment ? (['optional', 'any', { char: '/' }] as const) : (['any'] as const)));
+      at += wholeSegment ? 2 : 1;
+    }
+  }
+  const wildcard = pattern.indexOf('*');
+  return { pattern, prefix: wildcard < 0 ? pattern : pattern.slice(0, wildcard), steps };
+}
+
+/** @param patterns as written, exclusions with their `!` */
+export const compileGlobs = (patterns: readonly string[]): GlobList => ({
+  patterns,
+  include: patterns.filter((pattern) => !pattern.startsWith('!')).map(compile),
+  exclude: patterns.filter((pattern) => pattern.startsWith('!')).map((pattern) => compile(pattern.slice(1))),
+});
+
+/** Adds what is reached without reading anything. */
+function close(glob: Glob, states: Set<number>): States {
+  // A Set hands out what is added while it is walked.
+  for (const state of states) {
+    const step = glob.steps[state];
+    if (typeof step === 'string') states.add(state + 1);
+    // Past `any` and its `/`: the optional segments are not there.
+    if (step === 'optional') states.add(state + 3);
+  }
+  return [...states].sort((left, right) => left - right);
+}
+
+const start = (glob: Glob): States => close(glob, new Set([0]));
+const accepts = (glob: Glob, states: States): boolean => states.at(-1) === glob.steps.length;
+
+function read(glob: Glob, states: States, char: string): States {
+  const next = new Set<number>();
+  for (const state of states) {
+    const step = glob.steps[state];
+    if (step === 'any' || (step === 'segment' && char !== '/')) next.add(state);
+    else if (typeof step === 'object' && step.char === char) next.add(state + 1);
+  }
+  return close(glob, next);
+}
+
+export function matchesGlob(glob: Glob, text: string): boolean {
+  if (!text.startsWith(glob.prefix)) return false;
+  if (glob.prefix.length === glob.steps.length) return text === glob.prefix;
+  let states = start(glob);
+  for (let at = 0; at < text.length && states.length > 0; at++) states = read(glob, states, text.charAt(at));
+  return accepts(glob, states);
+}
+
+/** @returns the first pattern that includes the text and the first that excludes it, as they are written */
+export function findGlobs(list: GlobList, text: string): { included: string | null; excluded: string | null } {
+  const included = list.include.find((glob) => matchesGlob(glob, text))?.pattern ?? null;
+  if (included === null) return { included, excluded: null };
+  const excluded = list.exclude.find((glob) => matchesGlob(glob, text));
+  return { included, excluded: excluded === undefined ? null : `!${excluded.pattern}` };
+}
+
+/** Beyond this many states the search ends and says yes: only lists of many intertwined exclusions get there. */
+const SEARCH_LIMIT = 20_000;
+
+/**
+ * Whether a name exists that both lists match. Names have no empty segments.
+ * @returns the shortest such name; null where there is none; the empty text where it took too long to decide, which
+ *   is to be taken for yes
+ */
+export function commonName(left: GlobList, right: GlobList): string | null {
+  const lists = [left, right];
+  const globs = lists.flatMap((list) => [...list.include, ...list.exclude]);
+  const owner = lists.flatMap((list) => [
+    ...list.include.map(() => ({ list, excludes: false })),
+    ...list.exclude.map(() => ({ list, excludes: true })),
+  ]);
+  const alphabet = alphabetOf(globs);
+  const some = (list: GlobList, excludes: boolean, test: (at: number) => boolean): boolean =>
+    owner.some((entry, at) => entry.list === list && entry.excludes === excludes && test(at));
+
+  let frontier = [{ name: '', states: globs.map(start) }];
+  const seen = new Set<string>();
+  while (frontier.length > 0) {
+    const next: typeof frontier = [];
+    for (const { name, states } of frontier) {
+      const accepted = (at: number): boolean => {
+        const glob = globs[at];
+        return glob !== undefined && accepts(glob, states[at] ?? []);
+      };
+      const boundary = name === '' || /[/:]$/.test(name);
+      if (!boundary && lists.every((list) => some(list, false, accepted) && !some(list, true, accepted))) return name;
+      for (const char of alphabet) {
+        if (boundary && /[/:]/.test(char)) continue;
+        const reached = globs.map((glob, at) => read(glob, states[at] ?? [], char));
+        if (!lists.every((list) => some(list, false, (at) => (reached[at]?.length ?? 0) > 0))) continue;
+        const key = `${/[/:]/.test(char)} ${reached.join(';')}`;
+        if (seen.has(key)) continue;
+        seen.add(key);
+        next.push({ name: name + char, states: reached });
+      }
+      if (seen.size > SEARCH_LIMIT) return '';
+    }
+    frontier = next;
+  }
+  return null;
+}
+
+/** All characters that patterns tell apart: their own, the separator, and one that stands for all others. */
+function alphabetOf(globs: readonly Glob[]): string[] {
+  const own = new Set(globs.flatMap((glob) => glob.steps.flatMap((step) => (typeof step === 'object' ? [step.char] : []))));
+  const other = Array.from('xyzabcdefghijklmnopqrstuvw0123456789').find((char) => !own.has(char)) ?? '\u00b7';
+  return [other, ...own].concat(own.has('/') ? [] : ['/']);
+}

@@ -1,0 +1,68 @@
+/** What a replica gets of a GPU, under a name that policies share. */
+import { z } from 'zod';
+import type { JsonObject } from './json.ts';
+import { DNS_LABEL, isQualifiedKey } from './names.ts';
+import { fields, type Report } from './schema-faults.ts';
+import type { Path } from './yaml-source.ts';
+
+export const API_VERSION = 'modelhook.dev/v1alpha1';
+
+const count = z.union([z.int(), z.string().regex(/^\d+$/)], { error: 'expected a whole number' });
+
+export const metadataSchema = fields({
+  name: z.string().regex(DNS_LABEL, 'expected lower-case letters, digits and "-", at most 63 characters'),
+});
+
+export const gpuSpecSchema = fields({
+  resources: z.record(z.string(), count),
+  memoryMiB: z.int().min(1).nullish(),
+  pod: z.record(z.string(), z.unknown()).nullish(),
+});
+
+export const gpuProfileSchema = fields({
+  apiVersion: z.literal(API_VERSION),
+  kind: z.literal('GpuProfile'),
+  metadata: metadataSchema,
+  spec: gpuSpecSchema,
+});
+
+export interface GpuProfile {
+  /** null: written inline in a policy */
+  name: string | null;
+  /** Extended resources of one replica, for the limits: whole numbers as text. */
+  resources: Record<string, string>;
+  /** What one replica may use, for the check whether the model fits; null: not known */
+  memoryMiB: number | null;
+  /** Merged into the predictor's pod. */
+  pod: JsonObject;
+}
+
+/** @returns the profile with defaults in place of what was left out */
+export function normaliseGpu(name: string | null, spec: z.infer<typeof gpuSpecSchema>): GpuProfile {
+  return {
+    name,
+    resources: Object.fromEntries(Object.entries(spec.resources).map(([key, value]) => [key, String(value)])),
+    memoryMiB: spec.memoryMiB ?? null,
+    // Read from YAML and inspected: plain data.
+    pod: (spec.pod ?? {}) as JsonObject,
+  };
+}
+
+const WHOLE_CARD = 'nvidia.com/gpu';
+/** HAMi as Alauda configures it shares cards under these names; a pod asks for whole cards or for shares. */
+const SHARES = ['nvidia.com/gpualloc', 'nvidia.com/gpucores', 'nvidia.com/gpumem'];
+
+/** Checks one map of GPU resources, which may come from a profile or stand among a policy's limits. */
+export function checkGpuResources(resources: Readonly<Record<string, string>>, path: Path, report: Report): void {
+  const shares = SHARES.filter((name) => name in resources);
+  if (WHOLE_CARD in resources && shares.length > 0)
+    report([...path, WHOLE_CARD], `asks for whole cards, ${shares.join(' and ')} for shares; keep one of the two`);
+  const cores = resources['nvidia.com/gpucores'];
+  if (cores !== undefined && !(Number(cores) >= 1 && Number(cores) <= 100))
+    report([...path, 'nvidia.com/gpucores'], `is a percentage of a card, 1 to 100, got ${cores}`);
+  for (const [name, value] of Object.entries(resources)) {
+    if (!isQualifiedKey(name)) report([...path, name], 'is no name of a resource, such as nvidia.com/gpu');
+    else if ([WHOLE_CARD, ...SHARES].includes(name) && !/^[1-9]\d*$/.test(value))
+      report([...path, name], `must be a whole number of at least 1, got ${value}`);
+  }
+}

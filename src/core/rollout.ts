@@ -1,0 +1,100 @@
+/** The unit of work: one cause × one policy × one target, carried from `pending` to a final phase. */
+
+export type Phase = 'pending' | 'delivered' | 'ready' | 'failed' | 'superseded' | 'cancelled';
+export const PHASES: readonly Phase[] = [
+  'pending',
+  'delivered',
+  'ready',
+  'failed',
+  'superseded',
+  'cancelled',
+];
+
+/** What the controller does next with a rollout; null once it is final. */
+export type Stage = 'resolve' | 'deliver' | 'observe';
+
+/** Why a rollout exists, and the id of what caused it. */
+export interface Cause {
+  kind: 'event' | 'policy' | 'retry' | 'rollback' | 'command';
+  of: string;
+}
+
+/** Where one InferenceService lives. */
+export interface Target {
+  cluster: string;
+  namespace: string;
+  name: string;
+}
+
+/** `prod/vision/iris`: how a target is named in messages and compared in the store. */
+export const formatTarget = (target: Target): string =>
+  `${target.cluster}/${target.namespace}/${target.name}`;
+
+/** What a delivery left behind. Identical content makes no commit, and is a success all the same. */
+export interface Receipt {
+  /** The GitOps commit that put it there; null where nothing had to change. */
+  commit: string | null;
+  path: string | null;
+  pullRequest: string | null;
+}
+
+/** One line of a rollout's timeline. */
+export interface Transition {
+  phase: Phase;
+  message: string;
+  /** Milliseconds since the epoch. */
+  at: number;
+}
+
+/** A rollout as it is stored. Times are milliseconds since the epoch. */
+export interface Rollout {
+  id: string;
+  /** Grows with every rollout: the newest of a target, or of a commit and context, has the greatest. */
+  seq: number;
+  eventId: string | null;
+  cause: Cause;
+  repository: string;
+  projectId: string | null;
+  ref: string;
+  revision: string;
+  sha: string;
+  policy: string;
+  policyRevision: string;
+  environment: string;
+  /** null until its plan is made: the name may depend on the model card. */
+  target: Target | null;
+  phase: Phase;
+  stage: Stage | null;
+  message: string;
+  createdAt: number;
+  updatedAt: number;
+  finishedAt: number | null;
+  /** What was decided before rendering; null until then. */
+  plan: PlanSummary | null;
+  /** The rendered InferenceService, YAML; null until then. */
+  manifest: string | null;
+  receipt: Receipt | null;
+  endpoints: { internal: string | null; external: string | null };
+  /** Tries of the current stage that failed. */
+  attempts: number;
+  /** Since when the current stage fails; null while it does not. */
+  waitingSince: number | null;
+}
+
+/** What the deliver stage and the rollout's page need of a plan: it is stored, so restarts decide nothing twice. */
+export interface PlanSummary {
+  /** The delivery target's name: a key of `gitops` in modelhook.yaml. */
+  gitops: string;
+  path: string;
+  adopt: boolean;
+  updateExisting: boolean;
+  /** What was chosen and from where, a line each, in the order in which it was decided. */
+  decisions: string[];
+  warnings: string[];
+}
+
+/** @returns whether nothing follows this phase. `delivered` is final when nothing observes the cluster, that is when no stage is left. */
+export const isFinal = (rollout: Pick<Rollout, 'phase' | 'stage'>): boolean => rollout.stage === null;
+
+/** The context of the status on the model commit: stable for a policy and repository. */
+export const statusContext = (environment: string): string => `modelhook/${environment}`;

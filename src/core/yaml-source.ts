@@ -1,0 +1,226 @@
+/**
+ * YAML from outside, read so that nothing in it can hurt: bounded in size, depth and aliases, plain data only, and
+ * every value with its place in the file.
+ */
+import {
+  type Document,
+  isAlias,
+  isCollection,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseAllDocuments,
+  type YAMLError,
+} from 'yaml';
+import type { Fault } from './errors.ts';
+import type { Json } from './json.ts';
+
+/** The largest file that is read: 1 MiB. */
+export const MAX_YAML_BYTES = 1024 * 1024;
+const MAX_DEPTH = 64;
+const MAX_ALIASES = 100;
+
+export type Path = readonly (string | number)[];
+export interface Position {
+  line: number;
+  column: number;
+}
+
+/** One document of a file, as plain data, and where each part of it stands. */
+export interface YamlDocument {
+  value: Json;
+  /** Where the value at a path stands; the nearest part above it where it does not exist. */
+  at(path: Path): Position;
+  /** Where the key stands that the path ends with. */
+  atKey(path: Path): Position;
+  /** Where the text `needle` stands for the n-th time (from 0) inside the string at a path. */
+  atText(path: Path, needle: string, n: number): Position;
+}
+
+/**
+ * Reads every document of a file.
+ * @param file its name, for the faults
+ * @returns the documents, and everything that is wrong with the text; never throws
+ */
+export function readYaml(file: string, text: string): { documents: YamlDocument[]; faults: Fault[] } {
+  const lines = new LineCounter();
+  const place = (offset: number): Position => {
+    const { line, col } = lines.linePos(offset);
+    return { line: Math.max(line, 1), column: Math.max(col, 1) };
+  };
+  const fault = (position: Position, message: string): Fault => ({ file, ...position, message });
+  const first: Position = { line: 1, column: 1 };
+
+  if (isOverLimit(text))
+    return { documents: [], faults: [fault(first, 'the file is larger than 1 MiB; split it into several files')] };
+  const nul = text.indexOf('\0');
+  if (nul >= 0) {
+    const before = text.slice(0, nul).split('\n');
+    const position = { line: before.length, column: (before.at(-1)?.length ?? 0) + 1 };
+    return { documents: [], faults: [fault(position, 'the file holds a NUL byte; it is not a text file')] };
+  }
+  try {
+    // Unique keys are checked below: the library compares each key with every other.
+    const parsed = parseAllDocuments(text, {
+      lineCounter: lines,
+      prettyErrors: false,
+      uniqueKeys: false,
+      version: '1.2',
+      schema: 'core',
+      resolveKnownTags: false,
+      logLevel: 'silent',
+    });
+    const documents: YamlDocument[] = [];
+    const faults: Fault[] = [];
+    for (const document of Array.isArray(parsed) ? parsed : []) {
+      const found =
+        document.errors.length > 0
+          ? document.errors.map((error) => fault(place(error.pos[0]), syntaxMessage(error)))
+          : inspect(document).map(({ offset, message }) => fault(place(offset), message));
+      if (found.length === 0) documents.push(open(document, text, place));
+      // A text that is nested too deeply says so once for every level.
+      faults.push(...found.filter((one, at) => at === 0 || one.message !== found[at - 1]?.message));
+    }
+    return { documents, faults };
+  } catch (error) {
+    if (error instanceof RangeError) return { documents: [], faults: [fault(first, TOO_DEEP)] };
+    // The library refuses what expands to more than it should with a ReferenceError that says so.
+    if (error instanceof ReferenceError) return { documents: [], faults: [fault(first, TOO_MANY_ALIASES)] };
+    throw error;
+  }
+}
+
+const TOO_DEEP = `nested more than ${MAX_DEPTH} levels deep`;
+const TOO_MANY_ALIASES = `more than ${MAX_ALIASES} aliases (*name) or what they expand to; write the values out`;
+
+/** Longer in UTF-8 than the limit. The cheap test comes first: most texts are far below. */
+function isOverLimit(text: string): boolean {
+  if (text.length * 3 <= MAX_YAML_BYTES) return false;
+  return text.length > MAX_YAML_BYTES || new TextEncoder().encode(text).length > MAX_YAML_BYTES;
+}
+
+function syntaxMessage(error: YAMLError): string {
+  if (error.code === 'RESOURCE_EXHAUSTION') return TOO_DEEP;
+  return `not valid YAML: ${error.message.charAt(0).toLowerCase()}${error.message.slice(1)}`;
+}
+
+interface Finding {
+  offset: number;
+  message: string;
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
+const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/;
+
+/** What YAML allows and nobody's configuration needs: found on the nodes, before anything is expanded. */
+function inspect(document: Document): Finding[] {
+  const findings: Finding[] = document.warnings.map((warning) => ({
+    offset: warning.pos[0],
+    message: `${warning.message}; remove the tag`,
+  }));
+  const finished = new Set<string>();
+  let aliases = 0;
+
+  const inspectScalar = (value: unknown, offset: number): void => {
+    if (typeof value === 'string' && (CONTROL.test(value) || !value.isWellFormed()))
+      findings.push({ offset, message: 'the text holds a control character or half a character' });
+    if (typeof value === 'number' && (!Number.isFinite(value) || Math.abs(value) > Number.MAX_SAFE_INTEGER))
+      findings.push({ offset, message: 'the number cannot be kept exactly; put it in quotes to keep it as text' });
+  };
+  const inspectKey = (key: unknown, seen: Set<string>, fallback: number): void => {
+    const offset = offsetOf(key) ?? fallback;
+    if (!isScalar(key)) findings.push({ offset, message: 'a key is text, not a list, a map or an alias' });
+    else {
+      const name = String(key.value);
+      if (seen.has(name)) findings.push({ offset, message: `the key "${name}" stands here twice` });
+      if (name === '__proto__') findings.push({ offset, message: 'the key "__proto__" is not allowed' });
+      seen.add(name);
+      inspectScalar(key.value, offset);
+    }
+  };
+  const walk = (node: unknown, depth: number, fallback: number): void => {
+    const offset = offsetOf(node) ?? fallback;
+    if (depth > MAX_DEPTH) {
+      findings.push({ offset, message: TOO_DEEP });
+    } else if (isAlias(node)) {
+      aliases++;
+      if (aliases === MAX_ALIASES + 1) findings.push({ offset, message: TOO_MANY_ALIASES });
+      if (!finished.has(node.source))
+        findings.push({ offset, message: `the alias *${node.source} names nothing that is complete before it` });
+    } else if (isScalar(node)) {
+      inspectScalar(node.value, offset);
+    } else if (isMap(node)) {
+      const keys = new Set<string>();
+      for (const pair of node.items) {
+        inspectKey(pair.key, keys, offset);
+        walk(pair.value, depth + 1, offset);
+      }
+    } else if (isSeq(node)) {
+      for (const item of node.items) walk(item, depth + 1, offset);
+    }
+    if ((isScalar(node) || isCollection(node)) && node.anchor !== undefined) finished.add(node.anchor);
+  };
+  walk(document.contents, 0, document.range?.[0] ?? 0);
+  return findings;
+}
+
+const offsetOf = (node: unknown): number | undefined =>
+  isScalar(node) || isCollection(node) || isAlias(node) ? node.range?.[0] : undefined;
+
+/** A document that was inspected, with the places of its parts. */
+function open(document: Document, text: string, place: (offset: number) => Position): YamlDocument {
+  const step = (node: Node | null | undefined, key: string | number): { key: unknown; value: Node | null } | null => {
+    const real = isAlias(node) ? node.resolve(document) : node;
+    if (isMap(real)) {
+      const pair = real.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
+      return pair === undefined ? null : { key: pair.key, value: asNode(pair.value) };
+    }
+    const item = isSeq(real) ? real.items[Number(key)] : undefined;
+    return item === undefined ? null : { key: item, value: asNode(item) };
+  };
+  const find = (path: Path): { node: Node | null; key: number; value: number; exact: boolean } => {
+    let node: Node | null = asNode(document.contents);
+    let key = offsetOf(node) ?? document.range[0];
+    let value = key;
+    for (const name of path) {
+      const next = step(node, name);
+      if (next === null) return { node, key, value, exact: false };
+      key = offsetOf(next.key) ?? value;
+      // `key:` with nothing behind it: its own place says more than the end of the line.
+      value = isScalar(next.value) && next.value.source === '' ? key : (offsetOf(next.value) ?? key);
+      node = next.value;
+    }
+    return { node, key, value, exact: true };
+  };
+  return {
+    value: document.toJS({ maxAliasCount: MAX_ALIASES }) as Json,
+    at(path) {
+      const { key, value, exact } = find(path);
+      // A map starts where its first key does; what misses in it is said at the name of the map itself.
+      return place(exact ? value : key);
+    },
+    atKey: (path) => place(find(path).key),
+    atText(path, needle, n) {
+      const found = find(path);
+      const node = isAlias(found.node) ? found.node.resolve(document) : found.node;
+      const range = node?.range;
+      if (!isScalar(node) || typeof node.value !== 'string' || !range) return place(found.value);
+      const raw = text.slice(range[0], range[1]);
+      // The n-th in the value is the n-th in the source, unless an escape or a comment hides or adds one.
+      const offset = nthIndex(raw, needle, n);
+      const sameCount = raw.split(needle).length === node.value.split(needle).length;
+      return place(sameCount && offset >= 0 ? range[0] + offset : range[0]);
+    },
+  };
+}
+
+const asNode = (value: unknown): Node | null =>
+  isScalar(value) || isCollection(value) || isAlias(value) ? value : null;
+
+function nthIndex(text: string, needle: string, n: number): number {
+  let offset = text.indexOf(needle);
+  for (let count = 0; count < n && offset >= 0; count++) offset = text.indexOf(needle, offset + needle.length);
+  return offset;
+}

@@ -1,0 +1,31 @@
+/** Data written as YAML that every parser reads back as the same data, Go's sigs.k8s.io/yaml (YAML 1.1) included. */
+import { Document, isScalar, Scalar, visit } from 'yaml';
+import type { Json } from './json.ts';
+
+/**
+ * What some parser takes for a line break or refuses to read: written as an escape, in double quotes.
+ * Line feeds are absent: texts of several ordinary lines are written as blocks.
+ */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what has to be escaped
+const ESCAPED = /[\u0000-\u0009\u000b-\u001f\u007f-\u00a0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]/u;
+const RAW = /[\u007f-\u00a0\u2028\u2029\ufeff\ufffe\uffff]/g;
+/** What YAML 1.1 reads as something else than text, beyond what the library knows: `=`, `<<`, numbers with `_` or `:`. */
+const SPECIAL = /^(?:[=~]|<<|[-+.]?[0-9].*|[-+]?\.(?:inf|nan))$/i;
+/** Blocks are only for text that looks the same in them: no line starts or ends with a space, and none is empty. */
+const BLOCK = /^(?:\S|\S.*\S)(?:\n(?:\S|\S.*\S))*\n?$/;
+
+/** @returns the YAML of one document; equal data, with keys in the same order, gives the same bytes */
+export function toYaml(value: Json): string {
+  const document = new Document(value, { version: '1.2', compat: 'yaml-1.1', aliasDuplicateObjects: false });
+  visit(document, {
+    Scalar(_key, node) {
+      if (isScalar(node) && typeof node.value === 'string' && needsQuotes(node.value)) node.type = Scalar.QUOTE_DOUBLE;
+    },
+  });
+  return document
+    .toString({ lineWidth: 0, minContentWidth: 0, blockQuote: 'literal', doubleQuotedMinMultiLineLength: 1e9 })
+    .replace(RAW, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+const needsQuotes = (text: string): boolean =>
+  ESCAPED.test(text) || SPECIAL.test(text) || (text.includes('\n') && !BLOCK.test(text));

@@ -1,0 +1,232 @@
+/**
+ * Delivery to a GitOps repository: a bare mirror and fast-import, one commit a rollout, one push a batch
+ * (docs/decisions/0005-git-without-a-work-tree.md).
+ */
+import { StalledError } from '../core/errors.ts';
+import { shortSha } from '../core/ref-event.ts';
+import { type Identity, importCommits } from '../git/fast-import.ts';
+import { GitError, git } from '../git/git.ts';
+import type { Mirror } from '../git/mirror.ts';
+import type { Log } from '../telemetry/log.ts';
+import { commitMessage, ROLLOUT_TRAILER } from './commit-message.ts';
+import { judge } from './ownership.ts';
+import type { Delivery, DeliveryOutcome, DeliveryTarget } from './target.ts';
+import { readTree } from './tree.ts';
+
+export interface GitopsOptions {
+  /** Its key in modelhook.yaml. */
+  name: string;
+  branch: string;
+  author: Identity;
+  mirror: Mirror;
+  /** Remembers over restarts on which head a push was begun. */
+  base: { get(): Promise<string | null>; set(head: string): Promise<void> };
+  /** Milliseconds since the epoch. */
+  now: () => number;
+  log: Log;
+}
+
+type Outcomes = Map<string, DeliveryOutcome>;
+type StillWanted = Parameters<DeliveryTarget['deliver']>[1];
+
+/** Keeps the commits of the push under way in the mirror; the branch as it is at the remote has a ref of its own. */
+const DRAFT = 'refs/modelhook/draft';
+/** How the base is remembered of a repository that had no commit. */
+const EMPTY = 'empty';
+/** Pushes after which the mirror is tidied: neither fast-import nor push ever does. */
+const PUSHES_A_TIDYING = 200;
+
+export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
+  const { name, branch, author, mirror, base, now, log } = options;
+  /** Where the branch stands as far as we know; undefined: it is to be asked. */
+  let head: string | null | undefined;
+  let pushes = 0;
+
+  /** Asks where the branch stands, and finds what reached it though nobody told us. */
+  async function learnHead(batch: readonly Delivery[], outcomes: Outcomes): Promise<string | null> {
+    const since = await base.get();
+    const fetched = await mirror.fetchBranch(branch);
+    if (fetched !== null && since !== null && since !== fetched) {
+      const landed = await landedSince(since === EMPTY ? null : since, fetched);
+      for (const delivery of batch) {
+        const commit = landed.get(delivery.rolloutId);
+        if (commit) outcomes.set(delivery.rolloutId, delivered(delivery, commit));
+      }
+    }
+    return fetched;
+  }
+
+  /** Rollouts whose commits are on the branch since a commit, by their trailer. */
+  async function landedSince(since: string | null, until: string): Promise<Map<string, string>> {
+    const from = since === null ? null : await mirror.resolve(`${since}^{commit}`);
+    const range = from === null ? [until] : [until, `^${from}`];
+    const format = `--format=%H%x09%(trailers:key=${ROLLOUT_TRAILER},valueonly,separator=%x20)`;
+    const output = await git(['log', format, ...range, '--'], { dir: mirror.dir });
+    const lines = output.toString().split('\n').filter(Boolean);
+    return new Map(
+      lines.flatMap((line): [string, string][] => {
+        const [commit = '', rollout = ''] = line.split('\t');
+        return rollout === '' ? [] : [[rollout.trim(), commit]];
+      }),
+    );
+  }
+
+  /** Delivers what has no outcome yet, until every one has. */
+  async function deliver(
+    batch: readonly Delivery[],
+    stillWanted: StillWanted,
+    outcomes: Outcomes,
+  ): Promise<void> {
+    for (;;) {
+      head ??= await learnHead(batch, outcomes);
+      const changes = await decide(batch, head, stillWanted, outcomes);
+      if (changes.length === 0) return;
+      const refusal = await commitAndPush(changes, head, outcomes);
+      if (refusal === null) return;
+
+      const before: string | null = head;
+      head = await learnHead(changes, outcomes);
+      if (head !== before) {
+        log.info({ gitops: name, head }, 'somebody else pushed in between; building on that');
+        continue;
+      }
+      if (refusal.transient) throw refusal.error;
+      // The head has not moved, so this is no race: the server refuses what we push. Find out which of them.
+      const undecided = changes.filter(({ rolloutId }) => !outcomes.has(rolloutId));
+      const [only, ...more] = undecided;
+      if (only && more.length === 0) {
+        outcomes.set(only.rolloutId, { kind: 'failed', error: refusedBy(name, refusal.error) });
+        return;
+      }
+      const middle = Math.ceil(undecided.length / 2);
+      await deliver(undecided.slice(0, middle), stillWanted, outcomes);
+      await deliver(undecided.slice(middle), stillWanted, outcomes);
+      return;
+    }
+  }
+
+  /** Compares a batch with what the branch holds. @returns those that change it, in order */
+  async function decide(
+    batch: readonly Delivery[],
+    on: string | null,
+    stillWanted: StillWanted,
+    outcomes: Outcomes,
+  ): Promise<Delivery[]> {
+    const open = batch.filter(({ rolloutId }) => !outcomes.has(rolloutId));
+    const tree = await readTree(
+      mirror,
+      on,
+      open.map(({ path }) => path),
+    );
+    const wanted = await stillWanted(open.map(({ rolloutId }) => rolloutId));
+    const changes: Delivery[] = [];
+    for (const delivery of open) {
+      const { rolloutId, path, manifest } = delivery;
+      if (!wanted.has(rolloutId)) {
+        outcomes.set(rolloutId, { kind: 'dropped' });
+        continue;
+      }
+      const judgement = judge(delivery, tree.at(path), name);
+      if (judgement.kind === 'refuse') outcomes.set(rolloutId, { kind: 'failed', error: judgement.error });
+      else if (judgement.kind === 'keep')
+        outcomes.set(rolloutId, {
+          kind: 'delivered',
+          receipt: receipt(null, path),
+          message: judgement.message,
+        });
+      else {
+        tree.write(path, manifest);
+        changes.push(delivery);
+      }
+    }
+    return changes;
+  }
+
+  async function commitAndPush(
+    changes: readonly Delivery[],
+    on: string | null,
+    outcomes: Outcomes,
+  ): Promise<{ error: GitError; transient: boolean } | null> {
+    const at = Math.floor(now() / 1000);
+    const drafts = changes.map((delivery) => ({
+      message: commitMessage(delivery),
+      files: [{ path: delivery.path, text: delivery.manifest }],
+    }));
+    const commits = await importCommits(mirror.dir, DRAFT, on, author, at, drafts);
+    const tip = commits.at(-1);
+    await base.set(on ?? EMPTY);
+    try {
+      const remote = await mirror.remote();
+      const refspec = `${tip}:refs/heads/${branch}`;
+      await git(['push', '--porcelain', '--no-verify', '--', remote.url, refspec], {
+        dir: mirror.dir,
+        remote,
+      });
+    } catch (error) {
+      head = undefined; // whatever happened, the branch is asked before the next word is said about it
+      if (error instanceof GitError && rejection(error) !== null)
+        return { error, transient: TRANSIENT.test(rejection(error) ?? '') };
+      throw error;
+    }
+    head = tip;
+    for (const [index, delivery] of changes.entries())
+      outcomes.set(delivery.rolloutId, delivered(delivery, commits[index] ?? null));
+    log.info({ gitops: name, commits: commits.length, head: tip }, 'pushed');
+    tidy();
+    return null;
+  }
+
+  function tidy(): void {
+    pushes += 1;
+    if (pushes % PUSHES_A_TIDYING !== 0) return;
+    // Not waited for: objects that a delivery makes meanwhile are too young to be removed.
+    git(['-c', 'gc.auto=6700', 'gc', '--auto', '--quiet'], { dir: mirror.dir, timeout: 3_600_000 }).catch(
+      (error: unknown) => log.warn({ gitops: name, err: error }, 'the mirror could not be tidied'),
+    );
+  }
+
+  const delivered = (delivery: Delivery, commit: string | null): DeliveryOutcome => ({
+    kind: 'delivered',
+    receipt: receipt(commit, delivery.path),
+    message: `Committed ${shortSha(commit ?? '')} to ${name}`,
+  });
+
+  return {
+    async deliver(batch, stillWanted) {
+      const outcomes: Outcomes = new Map();
+      try {
+        await deliver(batch, stillWanted, outcomes);
+      } catch (error) {
+        // What has an outcome keeps it; the rest shares the failure.
+        for (const { rolloutId } of batch)
+          if (!outcomes.has(rolloutId)) outcomes.set(rolloutId, { kind: 'failed', error });
+      }
+      return outcomes;
+    },
+  };
+}
+
+const receipt = (commit: string | null, path: string) => ({ commit, path, pullRequest: null });
+
+/** The server's word on our ref in `git push --porcelain`: `!<tab><from>:<to><tab>[remote rejected] (why)`. */
+const rejection = (error: GitError): string | null => /^!\t\S+\t(.*)$/m.exec(error.stdout)?.[1] ?? null;
+
+/** Refusals that are the server's trouble and not its will: a full disk, a lock that another push holds. */
+const TRANSIENT =
+  /unpacker error|failed to update ref|failed to lock|cannot lock|incorrect old value|internal error/i;
+
+/** What the person who pushed reads when the server's hook or rule says no: its own words. */
+function refusedBy(name: string, error: GitError): StalledError {
+  const words = error.stderr
+    .split('\n')
+    .filter((line) => line.startsWith('remote:'))
+    .map((line) => line.slice('remote:'.length).trim())
+    .filter(Boolean)
+    .join(' ');
+  const why = words || rejection(error) || error.message;
+  return new StalledError(
+    `${name} refused the push: ${why}`,
+    'change what it objects to, or let its rule accept modelhook, then push the tag again',
+    { cause: error },
+  );
+}

@@ -1,0 +1,39 @@
+/** Where manifests go: a GitOps repository now, a cluster next. */
+import type { Receipt, Target } from '../core/rollout.ts';
+
+/** One manifest to put where it belongs. */
+export interface Delivery {
+  rolloutId: string;
+  repository: string;
+  sha: string;
+  revision: string;
+  policy: string;
+  policyRevision: string;
+  environment: string;
+  /** Why it happens, for the commit's body: one sentence. */
+  why: string;
+  target: Target;
+  path: string;
+  manifest: string;
+  adopt: boolean;
+  updateExisting: boolean;
+}
+
+export type DeliveryOutcome =
+  | { kind: 'delivered'; receipt: Receipt; message: string }
+  /** Ended before its turn: a newer rollout took its place. */
+  | { kind: 'dropped' }
+  /** Its own fault or a failing remote; the error's class says which. */
+  | { kind: 'failed'; error: unknown };
+
+export interface DeliveryTarget {
+  /**
+   * Delivers a batch in order. Called by one caller at a time.
+   * @param stillWanted asked right before anything leaves: which of these rollouts have not ended meanwhile
+   * @returns an outcome for each rollout id of the batch
+   */
+  deliver(
+    batch: readonly Delivery[],
+    stillWanted: (rolloutIds: readonly string[]) => Promise<ReadonlySet<string>>,
+  ): Promise<Map<string, DeliveryOutcome>>;
+}

@@ -1,0 +1,96 @@
+/** Reads refs and single files of a plain Git repository; never its weights. */
+import { StalledError } from '../../core/errors.ts';
+import { shortSha } from '../../core/ref-event.ts';
+import { GitError, git } from '../../git/git.ts';
+import { ObjectReader } from '../../git/objects.ts';
+import type { RepositoryFile, RepositoryReader, RepositoryRef } from '../forge.ts';
+import type { GitServer } from './server.ts';
+
+const REF_FORMAT = ['refname', 'objectname', 'objecttype', '*objectname', '*objecttype', 'creatordate:unix'];
+
+export function createGitRepositories(server: GitServer): RepositoryReader {
+  return {
+    async readRef(repository, ref, paths, maxBytes) {
+      const { dir, mirror } = server.open(repository);
+      const read = async () => {
+        if (mirror) {
+          // A pattern, since a plain name that is gone would make the fetch fail like an unreachable server.
+          await mirror.fetchShallow([`+${ref}*:${ref}*`]);
+        }
+        using objects = mirror ? await mirror.objects() : new ObjectReader(dir);
+        const object = await objects.info(ref);
+        if (!object) return absent(dir, ref);
+        const commit = await objects.info(`${object.oid}^{commit}`);
+        if (commit?.type !== 'commit') throw noCommit(ref, object.oid);
+        return {
+          sha: commit.oid,
+          object: object.oid,
+          files: await readFiles(objects, commit.oid, paths, maxBytes),
+        };
+      };
+      return mirror ? server.serially(repository, read) : read();
+    },
+
+    async readFiles(repository, sha, paths, maxBytes) {
+      const { dir, mirror } = server.open(repository);
+      using objects = mirror ? await mirror.objects() : new ObjectReader(dir);
+      return readFiles(objects, sha, paths, maxBytes);
+    },
+
+    async listRefs(repository) {
+      const { dir, mirror } = server.open(repository);
+      const list = async () => {
+        if (mirror) await mirror.fetchShallow(['+refs/heads/*:refs/heads/*', '+refs/tags/*:refs/tags/*']);
+        const format = REF_FORMAT.map((field) => `%(${field})`).join('%09');
+        const output = await git(['for-each-ref', `--format=${format}`, 'refs/heads/', 'refs/tags/'], {
+          dir,
+        });
+        return output.toString().split('\n').filter(Boolean).flatMap(refOf);
+      };
+      return mirror ? server.serially(repository, list) : list();
+    },
+  };
+}
+
+/** A line of `for-each-ref`; a tag of a tree or blob is no version of a model. */
+function refOf(line: string): RepositoryRef[] {
+  const [ref = '', object = '', type, peeled = '', peeledType, created = ''] = line.split('\t');
+  const sha = type === 'commit' ? object : peeledType === 'commit' ? peeled : null;
+  return sha === null
+    ? []
+    : [{ ref, sha, object, createdAt: created === '' ? null : Number(created) * 1000 }];
+}
+
+async function readFiles(
+  objects: ObjectReader,
+  sha: string,
+  paths: readonly string[],
+  maxBytes: number,
+): Promise<RepositoryFile[]> {
+  return Promise.all(
+    paths.map(async (path): Promise<RepositoryFile> => {
+      const info = await objects.info(`${sha}:${path}`);
+      if (info?.type !== 'blob') return { kind: 'missing', path };
+      if (info.size > maxBytes) return { kind: 'tooLarge', path, size: info.size };
+      const bytes = await objects.contents(info.oid);
+      return bytes ? { kind: 'file', path, bytes } : { kind: 'missing', path };
+    }),
+  );
+}
+
+/** A ref that cannot be read is either gone, or points to something that is: `rev-parse` reads only the ref itself. */
+async function absent(dir: string, ref: string): Promise<null> {
+  try {
+    const oid = await git(['rev-parse', '--verify', '--quiet', ref], { dir });
+    throw noCommit(ref, oid.toString().trim());
+  } catch (error) {
+    if (error instanceof GitError && error.code === 1) return null;
+    throw error;
+  }
+}
+
+const noCommit = (ref: string, oid: string): StalledError =>
+  new StalledError(
+    `${ref} points to ${shortSha(oid)}, and no such commit is in the repository`,
+    'push the commit, or move the ref to one that is there',
+  );

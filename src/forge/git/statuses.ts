@@ -1,0 +1,107 @@
+/** Commit statuses on plain Git: a note on the commit, one line a context (specification section 7). */
+import { type CommitStatus, type StatusState, truncate } from '../../core/commit-status.ts';
+import { importNote } from '../../git/fast-import.ts';
+import { GitError, git } from '../../git/git.ts';
+import { ObjectReader } from '../../git/objects.ts';
+import type { StatusWriter } from '../forge.ts';
+import type { GitServer, OpenRepository } from './server.ts';
+
+export const NOTES_REF = 'refs/notes/modelhook';
+/** Where a mirror keeps the server's notes while it adds one. */
+const FETCHED = `+${NOTES_REF}*:${NOTES_REF}*`;
+const AUTHOR = { name: 'modelhook', email: 'modelhook@localhost' };
+/** No forge sets a limit here; a note is read in a terminal. */
+const DESCRIPTION_LIMIT = 1000;
+/** How often another controller's note may come in between before the write is put off. */
+const RACES = 20;
+
+const STATES: Readonly<Record<StatusState, string>> = {
+  pending: 'pending',
+  running: 'pending',
+  success: 'success',
+  failed: 'failure',
+  superseded: 'error',
+  cancelled: 'error',
+};
+
+export function createGitStatuses(server: GitServer, now: () => number): StatusWriter {
+  return {
+    write: (repository, sha, _ref, status) =>
+      server.serially(repository, async () => {
+        const open = server.open(repository);
+        for (let race = 1; ; race += 1) {
+          await open.mirror?.fetch([FETCHED]);
+          const { tip, text } = await readNote(open, sha);
+          const next = withLine(text, status);
+          if (next === text) return;
+          try {
+            const note = { object: sha, text: next };
+            const message = `${status.context}: ${STATES[status.state]}`;
+            await importNote(open.dir, NOTES_REF, tip, AUTHOR, Math.floor(now() / 1000), message, note);
+            await push(open);
+            return;
+          } catch (error) {
+            // Only a ref that moved meanwhile is worth another try at once; anything else is a failing repository.
+            const moved = error instanceof GitError && (await tipMoved(open, tip));
+            if (!moved || race >= RACES) throw error;
+          }
+        }
+      }),
+
+    holds: (repository, sha, status) =>
+      server.serially(repository, async () => {
+        const open = server.open(repository);
+        await open.mirror?.fetch([FETCHED]);
+        const { text } = await readNote(open, sha);
+        return withLine(text, status) === text;
+      }),
+  };
+}
+
+/** @returns the note's text with the line of the status's context set, contexts in order */
+export function withLine(text: string, status: CommitStatus): string {
+  const lines = new Map(
+    text
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => [line.split('\t', 1)[0] ?? '', line]),
+  );
+  const { context, state, description, url } = status;
+  lines.set(
+    context,
+    [context, STATES[state], truncate(plain(description), DESCRIPTION_LIMIT), url].join('\t'),
+  );
+  const sorted = [...lines].sort(([a], [b]) => (a < b ? -1 : 1));
+  return sorted.map(([, line]) => `${line}\n`).join('');
+}
+
+const plain = (text: string): string => text.replace(/\s+/g, ' ').trim();
+
+/** The note of a commit at the tip of the notes ref. */
+async function readNote({ dir }: OpenRepository, sha: string): Promise<{ tip: string | null; text: string }> {
+  using objects = new ObjectReader(dir);
+  const tip = (await objects.info(NOTES_REF))?.oid ?? null;
+  if (tip === null) return { tip, text: '' };
+  // Git spreads notes over folders as they grow in number: abcd…, ab/cd…, ab/cd/ef….
+  for (const depth of [0, 1, 2, 3]) {
+    const folders = Array.from({ length: depth }, (_, level) => `${sha.slice(level * 2, level * 2 + 2)}/`);
+    const note = await objects.contents(`${tip}:${folders.join('')}${sha.slice(depth * 2)}`);
+    if (note) return { tip, text: note.toString() };
+  }
+  return { tip, text: '' };
+}
+
+async function push({ dir, mirror }: OpenRepository): Promise<void> {
+  if (!mirror) return;
+  const remote = await mirror.remote();
+  await git(['push', '--quiet', '--no-verify', '--', remote.url, `${NOTES_REF}:${NOTES_REF}`], {
+    dir,
+    remote,
+  });
+}
+
+async function tipMoved(open: OpenRepository, tip: string | null): Promise<boolean> {
+  await open.mirror?.fetch([FETCHED]);
+  using objects = new ObjectReader(open.dir);
+  return ((await objects.info(NOTES_REF))?.oid ?? null) !== tip;
+}

@@ -1,0 +1,114 @@
+/** A bare copy of a repository in the cache. It may be deleted at any time: what it holds can be fetched again. */
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { StalledError } from '../core/errors.ts';
+import { GitError, git, type Remote } from './git.ts';
+import { ObjectReader } from './objects.ts';
+
+/** Finds where a repository is, or throws while it cannot be found. */
+export type LocateRemote = () => Promise<Remote>;
+
+export class Mirror {
+  readonly dir: string;
+  readonly #locate: LocateRemote;
+  #found: Remote | null = null;
+
+  constructor(cache: string, name: string, locate: LocateRemote) {
+    this.dir = join(cache, `${name}.git`);
+    this.#locate = locate;
+  }
+
+  /** @returns where the repository is; looked for anew until it is found */
+  async remote(): Promise<Remote> {
+    this.#found ??= await this.#locate();
+    return this.#found;
+  }
+
+  /**
+   * Brings one branch up to date.
+   * @returns its head; null where the repository has no such branch
+   * @throws GitError where the repository cannot be reached
+   */
+  async fetchBranch(branch: string): Promise<string | null> {
+    const remote = await this.#ready();
+    const tracked = `refs/remotes/origin/${branch}`;
+    try {
+      const refspec = `+refs/heads/${branch}:${tracked}`;
+      await git(['fetch', '--quiet', '--no-tags', '--no-write-fetch-head', '--', remote.url, refspec], {
+        dir: this.dir,
+        remote,
+      });
+    } catch (error) {
+      // Fetching a branch that is not there fails like an unreachable repository; only a listing tells them apart.
+      const listed = await git(['ls-remote', '--', remote.url, `refs/heads/${branch}`], { remote });
+      if (listed.length > 0) throw error;
+      await git(['update-ref', '-d', tracked], { dir: this.dir });
+      return null;
+    }
+    return this.resolve(tracked);
+  }
+
+  /**
+   * Brings refs up to date with the newest commit of each and no blobs: enough to read a model card, without weights.
+   * @throws StalledError where the server would send the weights all the same
+   */
+  async fetchShallow(refspecs: readonly string[]): Promise<void> {
+    const remote = await this.#ready();
+    await git(
+      [
+        'fetch',
+        '--quiet',
+        '--no-tags',
+        '--no-write-fetch-head',
+        '--prune',
+        '--depth=1',
+        '--filter=blob:none',
+        '--',
+        remote.url,
+        ...refspecs,
+      ],
+      { dir: this.dir, remote, onStderr: (text) => refuseUnfiltered(remote.url, text) },
+    );
+  }
+
+  /** Brings refs up to date with all they contain. A pattern that matches nothing is no error. */
+  async fetch(refspecs: readonly string[]): Promise<void> {
+    const remote = await this.#ready();
+    await git(['fetch', '--quiet', '--no-tags', '--no-write-fetch-head', '--', remote.url, ...refspecs], {
+      dir: this.dir,
+      remote,
+    });
+  }
+
+  /** @returns the object a ref of the mirror points to; null where it is not there */
+  async resolve(ref: string): Promise<string | null> {
+    try {
+      return (await git(['rev-parse', '--verify', '--quiet', ref], { dir: this.dir })).toString().trim();
+    } catch (error) {
+      if (error instanceof GitError && error.code === 1) return null;
+      throw error;
+    }
+  }
+
+  /** @returns a reader of the mirror's objects, for the caller to close */
+  async objects(): Promise<ObjectReader> {
+    return new ObjectReader(this.dir, await this.#ready());
+  }
+
+  async #ready(): Promise<Remote> {
+    if (!existsSync(join(this.dir, 'HEAD'))) {
+      mkdirSync(this.dir, { recursive: true });
+      await git(['init', '--quiet', '--bare', '--template=', '--', this.dir]);
+    }
+    return this.remote();
+  }
+}
+
+/** A server that ignores the filter says so before it sends everything (git's own warning; the exit code stays 0). */
+function refuseUnfiltered(url: string, stderr: string): void {
+  if (!stderr.includes('filtering not recognized by server')) return;
+  throw new StalledError(
+    `${url} ignores partial-clone filters and would send every weight file`,
+    'set uploadpack.allowFilter=true in that repository or on its server',
+  );
+}

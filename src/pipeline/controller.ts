@@ -1,0 +1,84 @@
+/**
+ * The page to read first: the journey of a pushed tag.
+ *
+ *   receive   a webhook is verified, stored and answered          receive.ts, called by the server
+ *   match     event → one rollout for each policy that matches    match.ts
+ *   resolve   ref and model card read → plan → manifest           resolve.ts (core/plan.ts, core/inference-service.ts)
+ *   deliver   manifest → a commit on the GitOps repository        deliver.ts (delivery/gitops.ts)
+ *   report    what is true now → status on the model commit       report.ts (core/commit-status.ts)
+ *   list refs what no webhook told → events, from the beginning   list-refs.ts
+ *
+ * Rows are the queue: each stage leases what is due, does it, and stores the outcome, which makes the next stage's
+ * work due. Nothing else is remembered, so a restart goes on where the rows are.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { DeliveryTarget } from '../delivery/target.ts';
+import type { Forge } from '../forge/forge.ts';
+import type { PolicySource } from '../policies/policies.ts';
+import type { Store } from '../store/store.ts';
+import type { Log } from '../telemetry/log.ts';
+import { createDeliver } from './deliver.ts';
+import { createListRefs } from './list-refs.ts';
+import { createMatch } from './match.ts';
+import { createPolicyRefresh } from './refresh-policies.ts';
+import { createReport } from './report.ts';
+import { createResolve } from './resolve.ts';
+import { createPersist } from './retry.ts';
+import type { Stage } from './stage.ts';
+import { createWorker } from './worker.ts';
+
+export interface ControllerDeps {
+  store: Store;
+  forges: ReadonlyMap<string, Forge>;
+  targets: ReadonlyMap<string, DeliveryTarget>;
+  policies: PolicySource;
+  configRef: { repository: string; ref: string };
+  /** The base of links in statuses; asked late, since a free port is known only once it is listened on. */
+  publicUrl: () => string;
+  concurrency: number;
+  /** Milliseconds between two listings of a repository's refs. */
+  interval: number;
+  now: () => number;
+  log: Log;
+}
+
+export interface Controller {
+  start(): Promise<void>;
+  /** Takes no more work and waits for what is in hand. @returns whether all of it ended in time */
+  stop(milliseconds: number): Promise<boolean>;
+}
+
+export function createController(deps: ControllerDeps): Controller {
+  const { store, policies, interval, log } = deps;
+  const stopping = new AbortController();
+  const persist = createPersist(
+    (milliseconds) => delay(milliseconds, undefined, { signal: stopping.signal }),
+    log,
+  );
+  const refresh = createPolicyRefresh({ policies, store, log, interval, changed: () => worker.wake() });
+  const shared = { ...deps, persist };
+
+  const stages: readonly Stage[] = [
+    createMatch({ ...shared, refreshPolicies: refresh.now }),
+    createResolve(shared),
+    createDeliver(shared),
+    createReport(shared),
+    createListRefs(shared),
+  ];
+  const worker = createWorker(stages, deps);
+
+  return {
+    async start() {
+      refresh.start();
+      // Refs may have moved while nobody listened.
+      await store.repositories.scheduleListings('all');
+      worker.start();
+    },
+    async stop(milliseconds) {
+      refresh.stop();
+      const ended = await worker.stop(milliseconds);
+      stopping.abort();
+      return ended;
+    },
+  };
+}

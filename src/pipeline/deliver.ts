@@ -1,0 +1,86 @@
+/** Planned rollouts → their delivery target, in batches: what arrives during a push goes with the next. */
+import { StalledError } from '../core/errors.ts';
+import { shortSha } from '../core/ref-event.ts';
+import type { PlanSummary, Rollout, Target } from '../core/rollout.ts';
+import type { Delivery, DeliveryTarget } from '../delivery/target.ts';
+import { type SettleDeps, settleFailure } from './retry.ts';
+import type { Stage } from './stage.ts';
+
+/** Bounds what one batch holds in memory. */
+const BATCH = 1000;
+
+export interface DeliverDeps extends SettleDeps {
+  /** By the names policies use. */
+  targets: ReadonlyMap<string, DeliveryTarget>;
+}
+
+type Planned = Rollout & { plan: PlanSummary; target: Target; manifest: string };
+
+export function createDeliver(deps: DeliverDeps): Stage {
+  const { store, targets, persist, log } = deps;
+  /** Targets with a batch on its way: the next one waits, and grows meanwhile. */
+  const busy = new Set<string>();
+
+  async function deliver(name: string, batch: readonly Planned[]): Promise<void> {
+    const target = targets.get(name);
+    if (!target) {
+      const error = new StalledError(
+        `the GitOps repository "${name}" is not configured`,
+        'add it to gitops in modelhook.yaml, or name another in the policy',
+      );
+      for (const rollout of batch) await settleFailure(deps, rollout, error);
+      return;
+    }
+    const outcomes = await target.deliver(batch.map(deliveryOf), (ids) =>
+      persist(() => store.rollouts.stillWanted(ids)),
+    );
+    for (const rollout of batch) {
+      const outcome = outcomes.get(rollout.id);
+      if (outcome?.kind === 'delivered') {
+        const { receipt, message } = outcome;
+        await persist(() =>
+          store.rollouts.advance(rollout.id, { phase: 'delivered', stage: null, message, receipt }),
+        );
+        log.info({ rollout: rollout.id, commit: receipt.commit, path: receipt.path }, 'rollout delivered');
+      } else if (outcome?.kind === 'failed') await settleFailure(deps, rollout, outcome.error);
+    }
+  }
+
+  return {
+    name: 'deliver',
+    concurrency: Number.POSITIVE_INFINITY,
+    yields: false,
+    async claim() {
+      const rollouts = await store.rollouts.claim('deliver', BATCH, { gitops: [...busy] });
+      const batches = Map.groupBy(rollouts.filter(isPlanned), ({ plan }) => plan.gitops);
+      return [...batches].map(([name, batch]) => {
+        busy.add(name);
+        return () => deliver(name, batch).finally(() => busy.delete(name));
+      });
+    },
+  };
+}
+
+/** Every rollout in this stage is: the resolve stage stores all three together. */
+const isPlanned = (rollout: Rollout): rollout is Planned =>
+  rollout.plan !== null && rollout.target !== null && rollout.manifest !== null;
+
+function deliveryOf(rollout: Planned): Delivery {
+  const { id, repository, sha, ref, revision, policy, policyRevision, environment, target, manifest, plan } =
+    rollout;
+  return {
+    rolloutId: id,
+    repository,
+    sha,
+    revision,
+    policy,
+    policyRevision,
+    environment,
+    why: `${ref} of ${repository} points to ${shortSha(sha)}, and policy ${policy} deploys it.`,
+    target,
+    path: plan.path,
+    manifest,
+    adopt: plan.adopt,
+    updateExisting: plan.updateExisting,
+  };
+}

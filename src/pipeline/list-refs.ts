@@ -1,0 +1,46 @@
+/** Missed events: the refs of known repositories are listed and compared with what the store has seen. */
+import { messageOf } from '../core/errors.ts';
+import { compareVersions } from '../core/ref-event.ts';
+import type { Forge, RepositoryRef } from '../forge/forge.ts';
+import { forgeOf } from './resolve.ts';
+import type { SettleDeps } from './retry.ts';
+import type { Stage } from './stage.ts';
+
+const CONCURRENCY = 2;
+
+export interface ListRefsDeps extends SettleDeps {
+  forges: ReadonlyMap<string, Forge>;
+  /** Milliseconds between two listings of a repository that nobody pushes to. */
+  interval: number;
+}
+
+export function createListRefs({ store, forges, interval, persist, now, log }: ListRefsDeps): Stage {
+  async function list(repository: string): Promise<void> {
+    try {
+      const snapshot = await store.repositories.snapshot(repository);
+      const listed = await forgeOf(forges, repository).repositories.listRefs(repository);
+      if (listed.length === 0 && snapshot.counters.size > 0)
+        throw new Error(`${repository} suddenly has no refs; nothing is concluded from that`);
+      const made = await persist(() => store.repositories.applyListing(snapshot, listed.toSorted(inOrder)));
+      if (made > 0) log.info({ repository, events: made }, 'refs moved that no webhook told of');
+    } catch (error) {
+      log.warn({ repository, reason: messageOf(error) }, 'the refs could not be listed; trying again');
+      await persist(() => store.repositories.postponeListing(repository, now() + interval));
+    }
+  }
+
+  return {
+    name: 'list refs',
+    concurrency: CONCURRENCY,
+    yields: true,
+    async claim(limit) {
+      const repositories = await store.repositories.claimListings(limit, now() + interval);
+      return repositories.map((repository) => () => list(repository));
+    },
+  };
+}
+
+/** The order in which refs of one listing are deployed: by creation, then by version, never by name alone. */
+export function inOrder(a: RepositoryRef, b: RepositoryRef): number {
+  return (a.createdAt ?? 0) - (b.createdAt ?? 0) || compareVersions(a.ref, b.ref);
+}

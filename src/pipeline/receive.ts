@@ -1,0 +1,49 @@
+/** First stage: a webhook delivery is verified, read and stored, and only then answered. */
+import type { RefMove } from '../core/ref-event.ts';
+import type { Forge, WebhookRequest } from '../forge/forge.ts';
+import type { Store } from '../store/store.ts';
+import type { Log } from '../telemetry/log.ts';
+
+export type Received =
+  | { status: 'stored'; eventId: string }
+  /** It tells nothing new; the event is the one it made the first time. */
+  | { status: 'repeat'; eventId: string }
+  | { status: 'ignored'; reason: string };
+
+/**
+ * Takes one delivery to one forge's route.
+ * @throws WebhookError where it is refused, StoreUnavailableError where it cannot be stored
+ */
+export type Receive = (forge: Forge, request: WebhookRequest) => Promise<Received>;
+
+export function createReceive({ store, log }: { store: Store; log: Log }): Receive {
+  async function take(move: RefMove, delivery: string | null): Promise<Received> {
+    const recorded = await store.events.record(move, 'webhook', delivery);
+    const { repository, ref } = move;
+    if (recorded.outcome === 'ignored' || recorded.event.kind === 'deleted') {
+      log.info({ repository, ref }, 'deletion noted');
+      return { status: 'ignored', reason: `${ref} was deleted, and nothing is removed for it` };
+    }
+    const { id, sha } = recorded.event;
+    log.info({ event: id, repository, ref, sha, outcome: recorded.outcome }, 'event received');
+    return { status: recorded.outcome === 'new' ? 'stored' : 'repeat', eventId: id };
+  }
+
+  return async (forge, request) => {
+    const delivery = forge.webhooks.receive(request);
+    if (delivery.kind === 'ignored') {
+      log.info({ forge: forge.name, reason: delivery.reason }, 'webhook ignored');
+      return { status: 'ignored', reason: delivery.reason };
+    }
+    const answers: Received[] = [];
+    for (const move of delivery.moves) {
+      // A delivery's id deduplicates within its forge, and a delivery may carry several refs.
+      answers.push(
+        await take(move, delivery.id === null ? null : `${forge.name} ${delivery.id} ${move.ref}`),
+      );
+    }
+    // One answer for all: the first event, if there is one.
+    const telling = answers.find(({ status }) => status !== 'ignored') ?? answers[0];
+    return telling ?? { status: 'ignored', reason: 'the delivery names no branch or tag' };
+  };
+}

@@ -1,0 +1,76 @@
+/** Keeps the policies in force like the config repository: at start, when it is pushed to, and every now and then. */
+import { messageOf } from '../core/errors.ts';
+import type { PolicySource } from '../policies/policies.ts';
+import type { Store } from '../store/store.ts';
+import type { Log } from '../telemetry/log.ts';
+import { backoff } from './retry.ts';
+
+export interface PolicyRefresh {
+  /** Looks now. Never rejects: what fails is logged and tried again. */
+  now(): Promise<void>;
+  start(): void;
+  stop(): void;
+}
+
+export interface PolicyRefreshDeps {
+  policies: PolicySource;
+  store: Store;
+  log: Log;
+  /** Milliseconds between two looks without a push. */
+  interval: number;
+  /** Called when policies came into force. */
+  changed: () => void;
+}
+
+export function createPolicyRefresh({
+  policies,
+  store,
+  log,
+  interval,
+  changed,
+}: PolicyRefreshDeps): PolicyRefresh {
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+  let failures = 0;
+  let looking: Promise<void> = Promise.resolve();
+
+  async function look(): Promise<void> {
+    clearTimeout(timer);
+    const before = policies.current()?.revision;
+    try {
+      await policies.refresh();
+      failures = 0;
+      const current = policies.current();
+      if (current && current.revision !== before) {
+        log.info({ revision: current.revision, policies: current.policies.length }, 'policies in force');
+        await store.repositories.scheduleListings(namedRepositories(current.policies));
+        changed();
+      }
+    } catch (error) {
+      failures += 1;
+      log.warn({ reason: messageOf(error) }, 'the config repository cannot be read; trying again');
+    }
+    if (!stopped) timer = setTimeout(begin, failures > 0 ? Math.min(backoff(failures), interval) : interval);
+  }
+
+  /** One look at a time; who asks during one gets a look that begins after the question. */
+  function begin(): Promise<void> {
+    looking = looking.then(look);
+    return looking;
+  }
+
+  return {
+    now: begin,
+    start: () => void begin(),
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** Repositories that a policy names without a wildcard: their refs are listed though they never sent an event. */
+function namedRepositories(policies: readonly { match: { repositories: readonly string[] } }[]): string[] {
+  const patterns = policies.flatMap(({ match }) => match.repositories);
+  return [...new Set(patterns.filter((pattern) => !pattern.startsWith('!') && !pattern.includes('*')))];
+}

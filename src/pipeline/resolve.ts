@@ -1,0 +1,164 @@
+/** A pending rollout → its plan and manifest: the ref and the model card are read, everything else is decided purely. */
+import { StalledError, WaitingError } from '../core/errors.ts';
+import { renderInferenceService } from '../core/inference-service.ts';
+import { parseModelCard } from '../core/model-card.ts';
+import { type ModelCardInput, makePlan, needsModelCard } from '../core/plan.ts';
+import type { Policy, PolicySet } from '../core/policy.ts';
+import { parseRepositoryId, shortSha } from '../core/ref-event.ts';
+import type { Rollout } from '../core/rollout.ts';
+import type { Forge, RefReading, RepositoryFile } from '../forge/forge.ts';
+import type { PolicySource } from '../policies/policies.ts';
+import type { RolloutChange } from '../store/store.ts';
+import { type SettleDeps, settleFailure } from './retry.ts';
+import type { Stage } from './stage.ts';
+
+const MODEL_CARD = 'README.md';
+/** Specification section 5: a larger card is a fault. */
+const MODEL_CARD_LIMIT = 1024 * 1024;
+/** How often a suspended policy is looked at again. */
+const SUSPENDED_FOR = 60_000;
+
+export interface ResolveDeps extends SettleDeps {
+  forges: ReadonlyMap<string, Forge>;
+  policies: PolicySource;
+  concurrency: number;
+}
+
+export function createResolve(deps: ResolveDeps): Stage {
+  const { store, policies, forges, persist, log } = deps;
+
+  async function resolve(rollout: Rollout): Promise<RolloutChange> {
+    const current = policies.current();
+    if (!current) throw new WaitingError('Waiting for the policies to be loaded', 1000);
+    const policy = current.policies.find(({ name }) => name === rollout.policy);
+    if (!policy) {
+      const where = `the policies at ${shortSha(current.revision)}`;
+      return ended('cancelled', `Cancelled: policy "${rollout.policy}" is no longer among ${where}`);
+    }
+    const forge = forgeOf(forges, rollout.repository);
+    const paths = needsModelCard(policy) ? [MODEL_CARD] : [];
+    const reading = await forge.repositories.readRef(
+      rollout.repository,
+      rollout.ref,
+      paths,
+      MODEL_CARD_LIMIT,
+    );
+    const gone = await follow(rollout, reading);
+    if (gone) return gone;
+    if (policy.suspend)
+      throw new WaitingError(`Waiting: policy "${policy.name}" is suspended`, SUSPENDED_FOR);
+    return planned(rollout, current, policy, reading);
+  }
+
+  /**
+   * A payload is a hint, the repository is the truth: what the ref says now is followed (specification section 7).
+   * A payload that named a tag object is the same position.
+   * @returns how the rollout ends where its commit is no longer what the ref points to
+   */
+  async function follow(rollout: Rollout, reading: RefReading | null): Promise<RolloutChange | null> {
+    const { repository, projectId, ref, sha, revision } = rollout;
+    if (reading && (reading.sha === sha || reading.object === sha)) return null;
+    const after = reading?.sha ?? null;
+    await persist(() =>
+      store.events.record({ repository, projectId, ref, before: sha, after }, 'reading', null),
+    );
+    if (after === null) return ended('cancelled', `Cancelled: ${ref} was deleted before it was deployed`);
+    return ended('superseded', `Superseded: ${revision} points to ${shortSha(after)} now`);
+  }
+
+  return {
+    name: 'resolve',
+    concurrency: deps.concurrency,
+    yields: false,
+    async claim(limit) {
+      const rollouts = await store.rollouts.claim('resolve', limit);
+      return rollouts.map((rollout) => async () => {
+        try {
+          const change = await resolve(rollout);
+          const stored = await persist(() => store.rollouts.advance(rollout.id, change));
+          const { id, repository, revision } = rollout;
+          log.info(
+            { rollout: id, repository, revision, phase: stored?.phase ?? 'ended' },
+            'rollout resolved',
+          );
+        } catch (error) {
+          await settleFailure(deps, rollout, error);
+        }
+      });
+    },
+  };
+}
+
+/** The forge of a repository id. @throws StalledError where none of that name is configured */
+export function forgeOf(forges: ReadonlyMap<string, Forge>, repository: string): Forge {
+  const name = parseRepositoryId(repository)?.forge ?? '';
+  const forge = forges.get(name);
+  if (forge) return forge;
+  throw new StalledError(
+    `the forge "${name}" of ${repository} is not configured`,
+    'add it to forges in modelhook.yaml',
+  );
+}
+
+const ended = (phase: 'cancelled' | 'superseded', message: string): RolloutChange => ({
+  phase,
+  stage: null,
+  message,
+});
+
+/** Decides and renders: pure, and what comes of it is stored, so that a restart decides nothing twice. */
+function planned(
+  rollout: Rollout,
+  policies: PolicySet,
+  policy: Policy,
+  reading: (RefReading & { files: RepositoryFile[] }) | null,
+): RolloutChange {
+  const { repository, projectId, ref, environment } = rollout;
+  const sha = reading?.sha ?? rollout.sha;
+  const plan = makePlan({
+    policy,
+    policies,
+    repository,
+    projectId,
+    ref,
+    sha,
+    modelCard: modelCardOf(reading?.files[0]),
+  });
+  const { manifest } = renderInferenceService(plan);
+  const { target, decisions, warnings, updateExisting } = plan;
+  return {
+    stage: 'deliver',
+    message: `Queued for ${environment}`,
+    attempts: 0,
+    waitingSince: null,
+    sha,
+    policyRevision: policies.revision,
+    target,
+    plan: { ...plan.delivery, updateExisting, decisions, warnings },
+    manifest,
+  };
+}
+
+/** A card that cannot be used is a fault only where the plan needs it, in exactly these words. */
+function modelCardOf(file: RepositoryFile | undefined): ModelCardInput {
+  const unavailable = (reason: string, fix: string): ModelCardInput => ({
+    kind: 'unavailable',
+    reason: new StalledError(reason, fix),
+  });
+  if (!file || file.kind === 'missing')
+    return unavailable(
+      `there is no ${MODEL_CARD} at this commit`,
+      'add one whose front matter names library_name, or set spec.modelFormat in the policy',
+    );
+  if (file.kind === 'tooLarge')
+    return unavailable(
+      `${MODEL_CARD} has ${file.size} bytes, over the limit of 1 MiB`,
+      'shorten it, or set spec.modelFormat in the policy',
+    );
+  try {
+    return { kind: 'card', card: parseModelCard(file.bytes) };
+  } catch (error) {
+    if (error instanceof StalledError) return { kind: 'unavailable', reason: error };
+    throw error;
+  }
+}

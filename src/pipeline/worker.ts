@@ -1,0 +1,116 @@
+/** Runs stages: claims what is due in their order, as much as there is room for, and sleeps until the next is due. */
+import { messageOf } from '../core/errors.ts';
+import { type Store, StoreUnavailableError } from '../store/store.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Stage, Work } from './stage.ts';
+
+/** How long a stage that yields is held back by busy ones: late is better than never. */
+const YIELDS_FOR = 10_000;
+/** How long to wait after a claim that failed. */
+const AFTER_FAILURE = 1000;
+/** The longest sleep: a clock that is set back must not stop the work for longer. */
+const LONGEST_SLEEP = 60_000;
+
+export interface Worker {
+  start(): void;
+  /** Looks for work now. */
+  wake(): void;
+  /** @returns whether all work in hand ended within the time */
+  stop(milliseconds: number): Promise<boolean>;
+}
+
+interface Running {
+  stage: Stage;
+  inHand: Set<Promise<void>>;
+  /** Since when it has as much in hand as it can take; null: it has room. */
+  fullSince: number | null;
+}
+
+export function createWorker(
+  stages: readonly Stage[],
+  { store, now, log }: { store: Store; now: () => number; log: Log },
+): Worker {
+  const running: Running[] = stages.map((stage) => ({ stage, inHand: new Set(), fullSince: null }));
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = true;
+  let looking = false;
+  let again = false;
+  let unsubscribe: (() => void) | undefined;
+
+  function begin(each: Running, work: Work): void {
+    const promise = work()
+      // A stage settles its own failures; what comes here is the store's, or ours.
+      .catch((error: unknown) =>
+        log.error({ stage: each.stage.name, err: error }, 'work ended without an outcome'),
+      )
+      .finally(() => {
+        each.inHand.delete(promise);
+        wake();
+      });
+    each.inHand.add(promise);
+  }
+
+  /** How many units a stage may begin now. */
+  function room(each: Running, before: readonly Running[]): number {
+    const { stage, inHand } = each;
+    const held = before.some(({ fullSince }) => fullSince !== null && now() - fullSince < YIELDS_FOR);
+    return stage.yields && held ? 0 : stage.concurrency - inHand.size;
+  }
+
+  async function look(): Promise<void> {
+    for (const [index, each] of running.entries()) {
+      const free = room(each, running.slice(0, index));
+      if (stopped || free <= 0) continue;
+      const works = await each.stage.claim(free);
+      for (const work of works) begin(each, work);
+      each.fullSince = works.length >= free ? (each.fullSince ?? now()) : null;
+    }
+  }
+
+  async function run(): Promise<void> {
+    looking = true;
+    clearTimeout(timer);
+    let sleep = LONGEST_SLEEP;
+    try {
+      do {
+        again = false;
+        await look();
+      } while (again && !stopped);
+      const due = await store.facts.nextDue();
+      if (due !== null) sleep = Math.min(Math.max(due - now(), 1), LONGEST_SLEEP);
+    } catch (error) {
+      sleep = AFTER_FAILURE;
+      const known = error instanceof StoreUnavailableError;
+      log.error(
+        known ? { reason: messageOf(error) } : { err: error },
+        'the queue cannot be read; trying again',
+      );
+    }
+    looking = false;
+    if (again) wake();
+    else if (!stopped) timer = setTimeout(wake, sleep);
+  }
+
+  function wake(): void {
+    again = true;
+    if (!looking && !stopped) void run();
+  }
+
+  return {
+    start() {
+      stopped = false;
+      unsubscribe = store.lifecycle.onChange(wake);
+      wake();
+    },
+    wake,
+    async stop(milliseconds) {
+      stopped = true;
+      unsubscribe?.();
+      clearTimeout(timer);
+      const inHand = Promise.all(running.flatMap((each) => [...each.inHand])).then(() => true);
+      const { promise: late, resolve } = Promise.withResolvers<boolean>();
+      const limit = setTimeout(() => resolve(false), milliseconds);
+      return Promise.race([inHand, late]).finally(() => clearTimeout(limit));
+    },
+  };
+}

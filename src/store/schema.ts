@@ -1,0 +1,125 @@
+/** The tables. Times are milliseconds since the epoch; what a column may hold is said in store.ts and core. */
+import type { Generated, Kysely } from 'kysely';
+import type { RefEventKind, RefEventSource } from '../core/ref-event.ts';
+import type { Cause, Phase, Stage } from '../core/rollout.ts';
+
+export interface Schema {
+  repositories: RepositoriesTable;
+  refs: RefsTable;
+  events: EventsTable;
+  rollouts: RolloutsTable;
+  transitions: TransitionsTable;
+  reports: ReportsTable;
+  facts: { key: string; value: string };
+}
+
+export interface RepositoriesTable {
+  id: string;
+  project_id: string | null;
+  /** When its refs were first listed; null: they have not been, and everything in a listing is the baseline. */
+  baseline_at: number | null;
+  listing_due_at: number;
+  lease: string | null;
+}
+
+export interface RefsTable {
+  repository: string;
+  ref: string;
+  /** null: the ref is gone. */
+  sha: string | null;
+  /** Advances with every observed move, deletion and re-creation. */
+  counter: number;
+  /** The event this position made; null for a baseline, which silences none. */
+  event_id: string | null;
+}
+
+export interface EventsTable {
+  seq: Generated<number>;
+  id: string;
+  repository: string;
+  project_id: string | null;
+  ref: string;
+  kind: RefEventKind;
+  before: string | null;
+  sha: string | null;
+  source: RefEventSource;
+  delivery: string | null;
+  received_at: number;
+  policy_revision: string | null;
+}
+
+export interface RolloutsTable {
+  seq: Generated<number>;
+  id: string;
+  event_id: string | null;
+  cause_kind: Cause['kind'];
+  cause_of: string;
+  repository: string;
+  project_id: string | null;
+  ref: string;
+  revision: string;
+  sha: string;
+  policy: string;
+  policy_revision: string;
+  environment: string;
+  cluster: string | null;
+  namespace: string | null;
+  name: string | null;
+  phase: Phase;
+  stage: Stage | null;
+  message: string;
+  created_at: number;
+  updated_at: number;
+  finished_at: number | null;
+  /** JSON of PlanSummary. */
+  plan: string | null;
+  /** The plan's, once more as a column: one delivery at a time goes to one GitOps repository. */
+  gitops: string | null;
+  manifest: string | null;
+  /** JSON of Receipt. */
+  receipt: string | null;
+  endpoint_internal: string | null;
+  endpoint_external: string | null;
+  attempts: number;
+  waiting_since: number | null;
+  due_at: number;
+  lease: string | null;
+}
+
+export interface TransitionsTable {
+  seq: Generated<number>;
+  rollout_id: string;
+  phase: Phase;
+  message: string;
+  at: number;
+}
+
+export interface ReportsTable {
+  id: string;
+  repository: string;
+  sha: string;
+  context: string;
+  rollout_id: string;
+  rollout_seq: number;
+  /** Grows whenever there is something new to say, so that what changed during a write is written next. */
+  version: number;
+  /** JSON of the CommitStatus written last. */
+  sent: string | null;
+  /** 1 where a try was begun and its outcome is not known. */
+  uncertain: number;
+  attempts: number;
+  /** null: nothing to write. */
+  due_at: number | null;
+  lease: string | null;
+}
+
+/** What the parts of the store share. */
+export interface SqlContext {
+  db: Kysely<Schema>;
+  /** Milliseconds since the epoch. */
+  now: () => number;
+  /** Names this process in the leases it takes. With one process a file, any other name's leases are void. */
+  instance: string;
+  /** Says that work may have become due. Called after the commit. */
+  changed: () => void;
+}

@@ -1,0 +1,224 @@
+import { randomUUID } from 'node:crypto';
+import type { Selectable, Transaction } from 'kysely';
+import { type RefEvent, type RefEventSource, type RefMove, revisionOf } from '../core/ref-event.ts';
+import type { EventsTable, RefsTable, Schema, SqlContext } from './schema.ts';
+import type { EventStore, EventWithRollouts, Page, Recorded } from './store.ts';
+
+export function createEventStore(context: SqlContext): EventStore {
+  const { db, now, changed } = context;
+  return {
+    async record(move, source, delivery) {
+      const recorded = await db
+        .transaction()
+        .execute((trx) => recordMove(trx, now(), move, source, delivery));
+      if (recorded.outcome === 'new') changed();
+      return recorded;
+    },
+
+    async unmatched(limit) {
+      const rows = await db
+        .selectFrom('events')
+        .selectAll()
+        .where('policy_revision', 'is', null)
+        .orderBy('seq')
+        .limit(limit)
+        .execute();
+      return rows.map(eventOf);
+    },
+
+    async matched(matches) {
+      const at = now();
+      await db.transaction().execute(async (trx) => {
+        for (const { event, policyRevision, drafts } of matches) {
+          await trx
+            .updateTable('events')
+            .set({ policy_revision: policyRevision })
+            .where('id', '=', event.id)
+            .execute();
+          const sha = event.sha;
+          if (drafts.length === 0 || sha === null) continue;
+          const message = (environment: string) => `Queued for ${environment}`;
+          const rows = drafts.map((draft) => ({
+            id: randomUUID(),
+            event_id: event.id,
+            cause_kind: 'event' as const,
+            cause_of: event.id,
+            repository: event.repository,
+            project_id: event.projectId,
+            ref: event.ref,
+            revision: revisionOf(event.ref, sha),
+            sha,
+            policy: draft.policy,
+            policy_revision: policyRevision,
+            environment: draft.environment,
+            phase: 'pending' as const,
+            stage: 'resolve' as const,
+            message: message(draft.environment),
+            created_at: at,
+            updated_at: at,
+            attempts: 0,
+            due_at: at,
+          }));
+          await trx.insertInto('rollouts').values(rows).execute();
+          await trx
+            .insertInto('transitions')
+            .values(rows.map(({ id, phase, message }) => ({ rollout_id: id, phase, message, at })))
+            .execute();
+        }
+      });
+      changed();
+    },
+
+    async get(id) {
+      const row = await db.selectFrom('events').selectAll().where('id', '=', id).executeTakeFirst();
+      return row ? ((await withRollouts(context, [row]))[0] ?? null) : null;
+    },
+
+    async list(query) {
+      let select = db.selectFrom('events').selectAll();
+      if (query.repository) select = select.where('repository', '=', query.repository);
+      if (query.before) select = select.where('seq', '<', query.before);
+      const { phase, environment } = query;
+      if (phase || environment) {
+        select = select.where('id', 'in', (e) => {
+          let caused = e.selectFrom('rollouts').select('event_id');
+          if (phase) caused = caused.where('phase', '=', phase);
+          if (environment) caused = caused.where('environment', '=', environment);
+          return caused.where('event_id', 'is not', null);
+        });
+      }
+      const rows = await select
+        .orderBy('seq', 'desc')
+        .limit(query.limit + 1)
+        .execute();
+      return pageOf(await withRollouts(context, rows), query.limit);
+    },
+  };
+}
+
+/** Cuts a list that was read one row too long into a page. */
+export function pageOf<Item extends { seq: number }>(items: Item[], limit: number): Page<Item> {
+  const page = items.slice(0, limit);
+  const last = page.at(-1);
+  return { items: page, nextCursor: items.length > limit && last ? String(last.seq) : null };
+}
+
+async function withRollouts(
+  { db }: SqlContext,
+  rows: Selectable<EventsTable>[],
+): Promise<EventWithRollouts[]> {
+  const ids = rows.map(({ id }) => id);
+  const rollouts =
+    ids.length === 0
+      ? []
+      : await db
+          .selectFrom('rollouts')
+          .select(['id', 'policy', 'phase', 'event_id'])
+          .where('event_id', 'in', ids)
+          .orderBy('seq')
+          .execute();
+  const byEvent = Map.groupBy(rollouts, ({ event_id }) => event_id);
+  return rows.map((row) => ({
+    ...eventOf(row),
+    rollouts: (byEvent.get(row.id) ?? []).map(({ id, policy, phase }) => ({ id, policy, phase })),
+  }));
+}
+
+export function eventOf(row: Selectable<EventsTable>): RefEvent {
+  return {
+    id: row.id,
+    seq: row.seq,
+    repository: row.repository,
+    projectId: row.project_id,
+    ref: row.ref,
+    kind: row.kind,
+    before: row.before,
+    sha: row.sha,
+    source: row.source,
+    receivedAt: row.received_at,
+    policyRevision: row.policy_revision,
+  };
+}
+
+/**
+ * Makes what somebody says about a ref one event, or finds the event it made before. Within a transaction.
+ * @param at now, in milliseconds since the epoch
+ * @param delivery the key of the webhook delivery; null for a listing or a reading
+ */
+export async function recordMove(
+  trx: Transaction<Schema>,
+  at: number,
+  move: RefMove,
+  source: RefEventSource,
+  delivery: string | null,
+): Promise<Recorded> {
+  const { repository, projectId, ref, before, after } = move;
+  if (source === 'webhook') {
+    // Whatever it tells, the repository was pushed to: its refs are listed soon, for what no webhook tells.
+    await trx
+      .insertInto('repositories')
+      .values({ id: repository, project_id: projectId, listing_due_at: at })
+      .onConflict((conflict) => conflict.column('id').doUpdateSet({ listing_due_at: at }))
+      .execute();
+  }
+  const known = await trx
+    .selectFrom('refs')
+    .selectAll()
+    .where('repository', '=', repository)
+    .where('ref', '=', ref)
+    .executeTakeFirst();
+  const told = await toldBefore(trx, move, delivery, known);
+  if (told) return { outcome: 'repeat', event: eventOf(told) };
+  const current = known?.sha ?? null;
+  if (after === null && current === null) return { outcome: 'ignored' };
+
+  const event = await trx
+    .insertInto('events')
+    .values({
+      id: randomUUID(),
+      repository,
+      project_id: projectId,
+      ref,
+      kind: after === null ? 'deleted' : (before ?? current) === null ? 'created' : 'moved',
+      before,
+      sha: after,
+      source,
+      delivery,
+      received_at: at,
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow();
+  const position = { sha: after, counter: (known?.counter ?? 0) + 1, event_id: event.id };
+  await trx
+    .insertInto('refs')
+    .values({ repository, ref, ...position })
+    .onConflict((conflict) => conflict.columns(['repository', 'ref']).doUpdateSet(position))
+    .execute();
+  return { outcome: 'new', event: eventOf(event) };
+}
+
+/**
+ * One advance of a ref is one event. Nothing new is told by a delivery that was seen before, by the position whose
+ * event was made already, and by an old move that is told late: its `before` is not where the ref stands, and it has
+ * its event. A late tale that slips through is caught when its rollout reads the ref.
+ */
+async function toldBefore(
+  trx: Transaction<Schema>,
+  { repository, ref, before, after }: RefMove,
+  delivery: string | null,
+  known: Selectable<RefsTable> | undefined,
+): Promise<Selectable<EventsTable> | undefined> {
+  const events = trx.selectFrom('events').selectAll();
+  const seen =
+    delivery === null ? undefined : await events.where('delivery', '=', delivery).executeTakeFirst();
+  if (seen || !known) return seen;
+  if (known.sha === after) return events.where('id', '=', known.event_id).executeTakeFirst();
+  if (after === null || known.sha === null || known.sha === before) return undefined;
+  return events
+    .where('repository', '=', repository)
+    .where('ref', '=', ref)
+    .where('sha', '=', after)
+    .where('before', before === null ? 'is' : '=', before)
+    .orderBy('seq', 'desc')
+    .executeTakeFirst();
+}

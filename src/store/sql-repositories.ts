@@ -1,0 +1,109 @@
+import type { Selectable } from 'kysely';
+import type { RefsTable, SqlContext } from './schema.ts';
+import { recordMove } from './sql-events.ts';
+import type { ListedRef, RepositoryStore } from './store.ts';
+
+export function createRepositoryStore({ db, now, instance, changed }: SqlContext): RepositoryStore {
+  return {
+    async claimListings(limit, next) {
+      const rows = await db
+        .updateTable('repositories')
+        .set({ lease: instance, listing_due_at: next })
+        .where('id', 'in', (e) =>
+          e
+            .selectFrom('repositories')
+            .select('id')
+            .where('listing_due_at', '<=', now())
+            .where((w) => w.or([w('lease', 'is', null), w('lease', '<>', instance)]))
+            .orderBy('listing_due_at')
+            .limit(limit),
+        )
+        .returning('id')
+        .execute();
+      return rows.map(({ id }) => id);
+    },
+
+    async scheduleListings(repositories) {
+      const listing_due_at = now();
+      if (repositories === 'all') {
+        await db.updateTable('repositories').set({ listing_due_at }).execute();
+      } else if (repositories.length > 0) {
+        // One that is known keeps its turn: naming it in a policy once more is no reason to list it again.
+        await db
+          .insertInto('repositories')
+          .values(repositories.map((id) => ({ id, listing_due_at })))
+          .onConflict((conflict) => conflict.column('id').doNothing())
+          .execute();
+      }
+      changed();
+    },
+
+    async snapshot(repository) {
+      const rows = await db
+        .selectFrom('refs')
+        .select(['ref', 'counter'])
+        .where('repository', '=', repository)
+        .execute();
+      return { repository, counters: new Map(rows.map(({ ref, counter }) => [ref, counter])) };
+    },
+
+    async applyListing({ repository, counters }, listed) {
+      const at = now();
+      const events = await db.transaction().execute(async (trx) => {
+        const { baseline_at, project_id } = await trx
+          .selectFrom('repositories')
+          .select(['baseline_at', 'project_id'])
+          .where('id', '=', repository)
+          .executeTakeFirstOrThrow();
+        const refs = await trx.selectFrom('refs').selectAll().where('repository', '=', repository).execute();
+        // A ref that a webhook told about since the snapshot is newer than the listing.
+        const stale = (ref: string, counter: number) => counter !== (counters.get(ref) ?? 0);
+        const known = new Map(refs.map((position) => [position.ref, position]));
+
+        let made = 0;
+        for (const { ref, before, after } of movesOf(listed, known)) {
+          if (stale(ref, known.get(ref)?.counter ?? 0)) continue;
+          if (baseline_at === null && !known.has(ref)) {
+            const baseline = { repository, ref, sha: after, counter: 0, event_id: null };
+            await trx.insertInto('refs').values(baseline).execute();
+            continue;
+          }
+          const move = { repository, projectId: project_id, ref, before, after };
+          const { outcome } = await recordMove(trx, at, move, 'listing', null);
+          if (outcome === 'new') made += 1;
+        }
+        await trx
+          .updateTable('repositories')
+          .set({ baseline_at: baseline_at ?? at, lease: null })
+          .where('id', '=', repository)
+          .execute();
+        return made;
+      });
+      changed();
+      return events;
+    },
+
+    async postponeListing(repository, next) {
+      await db
+        .updateTable('repositories')
+        .set({ lease: null, listing_due_at: next })
+        .where('id', '=', repository)
+        .execute();
+    },
+  };
+}
+
+type Position = Selectable<RefsTable>;
+
+/** What a listing shows to be new, moved or gone, in its order. */
+function* movesOf(listed: readonly ListedRef[], known: ReadonlyMap<string, Position>) {
+  for (const { ref, sha, object } of listed) {
+    const before = known.get(ref)?.sha ?? null;
+    // A hook that is not ours may have told the tag object: the same position.
+    if (before !== sha && before !== object) yield { ref, before, after: sha };
+  }
+  const present = new Set(listed.map(({ ref }) => ref));
+  for (const { ref, sha } of known.values()) {
+    if (sha !== null && !present.has(ref)) yield { ref, before: sha, after: null };
+  }
+}

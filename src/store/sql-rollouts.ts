@@ -1,0 +1,234 @@
+import { randomUUID } from 'node:crypto';
+import type { Selectable, SelectQueryBuilder, Transaction } from 'kysely';
+import { StalledError } from '../core/errors.ts';
+import { formatTarget, type Rollout, statusContext, type Target } from '../core/rollout.ts';
+import type { RolloutsTable, Schema, SqlContext } from './schema.ts';
+import { pageOf } from './sql-events.ts';
+import type { RolloutChange, RolloutStore } from './store.ts';
+
+type Row = Selectable<RolloutsTable>;
+
+export function createRolloutStore({ db, now, instance, changed }: SqlContext): RolloutStore {
+  return {
+    async claim(stage, limit, except) {
+      let due = db
+        .selectFrom('rollouts')
+        .select('seq')
+        .where('stage', '=', stage)
+        .where('due_at', '<=', now())
+        .where((e) => e.or([e('lease', 'is', null), e('lease', '<>', instance)]))
+        .orderBy('due_at')
+        .orderBy('seq')
+        .limit(limit);
+      if (except && except.gitops.length > 0) due = due.where('gitops', 'not in', except.gitops);
+      const rows = await db
+        .updateTable('rollouts')
+        .set({ lease: instance })
+        .where('seq', 'in', due)
+        .returningAll()
+        .execute();
+      return rows.map(rolloutOf).sort((a, b) => a.seq - b.seq);
+    },
+
+    async advance(id, change) {
+      const at = now();
+      const rollout = await db.transaction().execute((trx) => advance(trx, at, id, change));
+      changed();
+      return rollout;
+    },
+
+    async stillWanted(ids) {
+      if (ids.length === 0) return new Set();
+      const rows = await db
+        .selectFrom('rollouts')
+        .select('id')
+        .where('id', 'in', ids)
+        .where('stage', 'is not', null)
+        .execute();
+      return new Set(rows.map(({ id }) => id));
+    },
+
+    async get(id) {
+      const row = await db.selectFrom('rollouts').selectAll().where('id', '=', id).executeTakeFirst();
+      if (!row) return null;
+      const transitions = await db
+        .selectFrom('transitions')
+        .select(['phase', 'message', 'at'])
+        .where('rollout_id', '=', id)
+        .orderBy('seq')
+        .execute();
+      return { ...rolloutOf(row), transitions };
+    },
+
+    async list(query) {
+      let select = db.selectFrom('rollouts').selectAll();
+      if (query.repository) select = select.where('repository', '=', query.repository);
+      if (query.phase) select = select.where('phase', '=', query.phase);
+      if (query.environment) select = select.where('environment', '=', query.environment);
+      if (query.before) select = select.where('seq', '<', query.before);
+      const rows = await select
+        .orderBy('seq', 'desc')
+        .limit(query.limit + 1)
+        .execute();
+      return pageOf(rows.map(rolloutOf), query.limit);
+    },
+  };
+}
+
+async function advance(
+  trx: Transaction<Schema>,
+  at: number,
+  id: string,
+  change: RolloutChange,
+): Promise<Rollout | null> {
+  const row = await trx.selectFrom('rollouts').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
+  if (row.stage === null) {
+    if (change.receipt) {
+      // Ended while its commit was on the way: the commit is a fact all the same.
+      await trx
+        .updateTable('rollouts')
+        .set({ receipt: JSON.stringify(change.receipt), lease: null })
+        .where('id', '=', id)
+        .execute();
+    }
+    return null;
+  }
+  if (!change.target) return rolloutOf(await write(trx, at, row, change));
+
+  await refuseSharedTarget(trx, row, change.target);
+  const newer = await sameTarget(trx, row.repository, change.target)
+    .where('seq', '>', row.seq)
+    .where('phase', 'not in', ['failed', 'cancelled'])
+    .orderBy('seq', 'desc')
+    .executeTakeFirst();
+  if (newer) {
+    await write(trx, at, row, { ...change, ...supersededBy(newer) });
+    return null;
+  }
+  const older = await sameTarget(trx, row.repository, change.target)
+    .where('seq', '<', row.seq)
+    .where('stage', 'is not', null)
+    .execute();
+  for (const each of older) await write(trx, at, each, supersededBy(row));
+  return rolloutOf(await write(trx, at, row, change));
+}
+
+/** Only a repository's own rollouts supersede each other: another repository's is refused at the target itself. */
+const sameTarget = (
+  trx: Transaction<Schema>,
+  repository: string,
+  target: Target,
+): SelectQueryBuilder<Schema, 'rollouts', Row> =>
+  trx
+    .selectFrom('rollouts')
+    .selectAll()
+    .where('repository', '=', repository)
+    .where('cluster', '=', target.cluster)
+    .where('namespace', '=', target.namespace)
+    .where('name', '=', target.name);
+
+const supersededBy = ({ revision }: Pick<Row, 'revision'>): RolloutChange => ({
+  phase: 'superseded',
+  stage: null,
+  message: `Superseded by ${revision}`,
+});
+
+/** Two policies that claim one target for one event cannot both be right (specification section 5). */
+async function refuseSharedTarget(trx: Transaction<Schema>, row: Row, target: Target): Promise<void> {
+  const other = await sameTarget(trx, row.repository, target)
+    .where('cause_of', '=', row.cause_of)
+    .where('policy', '<>', row.policy)
+    .where('seq', '<', row.seq)
+    .orderBy('seq')
+    .executeTakeFirst();
+  if (!other) return;
+  throw new StalledError(
+    `policies "${other.policy}" and "${row.policy}" both deploy ${row.ref} to ${formatTarget(target)}`,
+    `give "${row.policy}" another target, or let only one of them match`,
+  );
+}
+
+/** Writes a change, its line in the timeline, and what is to be reported. */
+async function write(trx: Transaction<Schema>, at: number, row: Row, change: RolloutChange): Promise<Row> {
+  const { target, plan, receipt, dueAt, waitingSince, policyRevision, quiet, ...same } = change;
+  const ends = change.stage === null;
+  const updated = await trx
+    .updateTable('rollouts')
+    .set({
+      ...same,
+      ...target,
+      ...(plan && { plan: JSON.stringify(plan), gitops: plan.gitops }),
+      ...(receipt && { receipt: JSON.stringify(receipt) }),
+      ...(waitingSince !== undefined && { waiting_since: waitingSince }),
+      ...(policyRevision !== undefined && { policy_revision: policyRevision }),
+      ...(ends && { finished_at: at }),
+      due_at: dueAt ?? at,
+      updated_at: at,
+      lease: null,
+    })
+    .where('id', '=', row.id)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+  const tells = updated.phase !== row.phase || updated.message !== row.message;
+  if (tells) {
+    const { phase, message } = updated;
+    await trx.insertInto('transitions').values({ rollout_id: row.id, phase, message, at }).execute();
+  }
+  // A rollout is reported from its plan on: only then is the commit known that its ref really points to.
+  if ((tells && !quiet) || plan) await report(trx, at, updated);
+  return updated;
+}
+
+/** Makes the status of a commit and context due, unless a newer rollout speaks for it. */
+async function report(trx: Transaction<Schema>, at: number, row: Row): Promise<void> {
+  const spoken = { rollout_id: row.id, rollout_seq: row.seq, due_at: at, attempts: 0 };
+  await trx
+    .insertInto('reports')
+    .values({
+      id: randomUUID(),
+      repository: row.repository,
+      sha: row.sha,
+      context: statusContext(row.environment),
+      version: 1,
+      uncertain: 0,
+      ...spoken,
+    })
+    .onConflict((conflict) =>
+      conflict
+        .columns(['repository', 'sha', 'context'])
+        .doUpdateSet((e) => ({ ...spoken, version: e('reports.version', '+', 1) }))
+        .where('reports.rollout_seq', '<=', row.seq),
+    )
+    .execute();
+}
+
+export function rolloutOf(row: Row): Rollout {
+  const { cluster, namespace, name } = row;
+  return {
+    id: row.id,
+    seq: row.seq,
+    eventId: row.event_id,
+    cause: { kind: row.cause_kind, of: row.cause_of },
+    repository: row.repository,
+    projectId: row.project_id,
+    ref: row.ref,
+    revision: row.revision,
+    sha: row.sha,
+    policy: row.policy,
+    policyRevision: row.policy_revision,
+    environment: row.environment,
+    target: cluster === null || namespace === null || name === null ? null : { cluster, namespace, name },
+    phase: row.phase,
+    stage: row.stage,
+    message: row.message,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+    finishedAt: row.finished_at,
+    plan: row.plan === null ? null : JSON.parse(row.plan),
+    manifest: row.manifest,
+    receipt: row.receipt === null ? null : JSON.parse(row.receipt),
+    endpoints: { internal: row.endpoint_internal, external: row.endpoint_external },
+    attempts: row.attempts,
+    waitingSince: row.waiting_since,
+  };
+}

@@ -1,0 +1,67 @@
+/** The store on a SQL database, by one set of Kysely queries. SQLite is the embedded default. */
+import { randomUUID } from 'node:crypto';
+import { type Dialect, Kysely } from 'kysely';
+import { Migrator } from 'kysely/migration';
+import * as initial from './migrations/0001-initial.ts';
+import type { Schema, SqlContext } from './schema.ts';
+import { createEventStore } from './sql-events.ts';
+import { createFactStore } from './sql-facts.ts';
+import { createReportStore } from './sql-reports.ts';
+import { createRepositoryStore } from './sql-repositories.ts';
+import { createRolloutStore } from './sql-rollouts.ts';
+import { SqliteFile } from './sqlite.ts';
+import type { Store } from './store.ts';
+
+/** In order; a migration that has been released never changes. */
+const MIGRATIONS = { '0001-initial': initial };
+
+export interface SqlStoreOptions {
+  /** A file, or `:memory:`. */
+  file: string;
+  now?: () => number;
+}
+
+/** Builds the store on a SQLite file; nothing is opened before `lifecycle.start()`. */
+export function createSqlStore({ file, now = Date.now }: SqlStoreOptions): Store {
+  const sqlite = new SqliteFile(file);
+  return assemble(sqlite.dialect(), now, () => sqlite.open());
+}
+
+function assemble(dialect: Dialect, now: () => number, open: () => void): Store {
+  const listeners = new Set<() => void>();
+  const db = new Kysely<Schema>({ dialect });
+  const context: SqlContext = {
+    db,
+    now,
+    instance: randomUUID(),
+    changed: () => {
+      for (const listener of listeners) listener();
+    },
+  };
+  const facts = createFactStore(context);
+  return {
+    events: createEventStore(context),
+    repositories: createRepositoryStore(context),
+    rollouts: createRolloutStore(context),
+    reports: createReportStore(context),
+    facts,
+    lifecycle: {
+      async start() {
+        open();
+        await migrate(db);
+      },
+      stop: () => db.destroy(),
+      check: () => facts.set('store/checked', String(now())),
+      onChange(listener) {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      },
+    },
+  };
+}
+
+async function migrate(db: Kysely<Schema>): Promise<void> {
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } });
+  const { error } = await migrator.migrateToLatest();
+  if (error) throw error;
+}

@@ -1,0 +1,140 @@
+/** SQLite through node:sqlite, as the database Kysely's own dialect expects. */
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { type Dialect, SqliteDialect, type SqliteStatement } from 'kysely';
+import { StoreUnavailableError } from './store.ts';
+
+/** Primary result codes that mean "not now": the file or the disk under it, not the statement (sqlite.org/rescode.html). */
+const UNAVAILABLE: ReadonlyMap<number, string> = new Map([
+  [5, 'is locked by another process'],
+  [6, 'is locked by another process'],
+  [8, 'is read-only'],
+  [10, 'cannot be read or written (I/O error)'],
+  [13, 'cannot grow: the disk is full'],
+  [14, 'cannot be opened'],
+]);
+
+/** One database file, opened when it is first used, and again after a failure that a fresh handle may mend. */
+export class SqliteFile {
+  readonly #path: string;
+  #database: DatabaseSync | null = null;
+  #guard: DatabaseSync | null = null;
+  #statements = new Map<string, SqliteStatement>();
+  #reopen = false;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /**
+   * Makes the folder, takes the file for this process alone, and opens it.
+   * @throws StoreUnavailableError naming the file, where another process has it or it cannot be opened
+   */
+  open(): void {
+    this.#attempt(() => {
+      if (this.#path !== ':memory:') {
+        mkdirSync(dirname(this.#path), { recursive: true });
+        this.#guard ??= takeAlone(this.#path);
+      }
+      this.#connect();
+    });
+  }
+
+  close(): void {
+    this.#statements.clear();
+    this.#database?.close();
+    this.#database = null;
+    this.#guard?.close();
+    this.#guard = null;
+  }
+
+  dialect(): Dialect {
+    return new SqliteDialect({
+      database: { prepare: (sql) => this.#prepare(sql), close: () => this.close() },
+    });
+  }
+
+  #connect(): void {
+    this.#statements.clear();
+    this.#database?.close();
+    const database = new DatabaseSync(this.#path);
+    this.#database = database;
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000;');
+    this.#reopen = false;
+  }
+
+  /** Kysely prepares every statement anew; the same text is prepared once here. */
+  #prepare(sql: string): SqliteStatement {
+    // A handle that was opened read-only stays so after the file is writable again.
+    if (this.#reopen && !this.#database?.isTransaction) this.#attempt(() => this.#connect());
+    const known = this.#statements.get(sql);
+    if (known) return known;
+    const statement = this.#attempt(() => this.#open().prepare(sql));
+    const prepared = this.#shim(sql, statement);
+    this.#statements.set(sql, prepared);
+    return prepared;
+  }
+
+  #shim(sql: string, statement: StatementSync): SqliteStatement {
+    const values = (parameters: readonly unknown[]) => parameters as SQLInputValue[];
+    return {
+      reader: statement.columns().length > 0,
+      all: (parameters) => this.#attempt(() => statement.all(...values(parameters))),
+      iterate: (parameters) => statement.iterate(...values(parameters)),
+      run: (parameters) => {
+        // SQLite has already rolled back after a full disk; a second rollback would hide that error.
+        if (sql === 'rollback' && !this.#open().isTransaction) return { changes: 0, lastInsertRowid: 0 };
+        return this.#attempt(() => statement.run(...values(parameters)));
+      },
+    };
+  }
+
+  #open(): DatabaseSync {
+    if (!this.#database) throw new StoreUnavailableError(`the database ${this.#path} is not open`);
+    return this.#database;
+  }
+
+  #attempt<Result>(work: () => Result): Result {
+    try {
+      return work();
+    } catch (error) {
+      const unavailable = unavailableReason(error);
+      if (unavailable === null) throw error;
+      this.#reopen = true;
+      throw new StoreUnavailableError(`the database ${this.#path} ${unavailable}`, { cause: error });
+    }
+  }
+}
+
+/**
+ * One process a file: a lock beside the database that ends with this process, however it ends. The database itself
+ * stays readable for backups and for `sqlite3` at night.
+ */
+function takeAlone(path: string): DatabaseSync {
+  const guard = new DatabaseSync(`${path}.lock`);
+  try {
+    guard.exec('PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE');
+  } catch (error) {
+    guard.close();
+    if (resultCode(error) !== 5) throw error;
+    throw new StoreUnavailableError(
+      `${path} is in use by another modelhook; stop it, or give this one a store of its own`,
+      { cause: error },
+    );
+  }
+  return guard;
+}
+
+function resultCode(error: unknown): number | null {
+  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return null;
+  return error.errcode & 0xff; // extended codes carry the primary one in the low byte
+}
+
+function unavailableReason(error: unknown): string | null {
+  if (error instanceof StoreUnavailableError) return null;
+  const code = resultCode(error);
+  if (code !== null) return UNAVAILABLE.get(code) ?? null;
+  if (error instanceof Error && 'syscall' in error) return `cannot be opened: ${error.message}`;
+  return null;
+}

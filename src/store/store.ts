@@ -1,0 +1,181 @@
+/**
+ * What the pipeline remembers. The rows are the queue: work is a row that is due, claimed under this process's
+ * lease, and its outcome is one transaction. Every method that writes throws StoreUnavailableError while the
+ * database cannot be written, and has then changed nothing.
+ */
+import type { CommitStatus } from '../core/commit-status.ts';
+import type { RefEvent, RefEventSource, RefMove } from '../core/ref-event.ts';
+import type { Phase, PlanSummary, Receipt, Rollout, Stage, Target, Transition } from '../core/rollout.ts';
+
+/** The database cannot be written or reached right now: a full disk, a read-only file, a lost connection. */
+export class StoreUnavailableError extends Error {
+  override readonly name = 'StoreUnavailableError';
+}
+
+export interface Store {
+  readonly events: EventStore;
+  readonly repositories: RepositoryStore;
+  readonly rollouts: RolloutStore;
+  readonly reports: ReportStore;
+  readonly facts: FactStore;
+  readonly lifecycle: StoreLifecycle;
+}
+
+export interface StoreLifecycle {
+  /** Opens the database, making its folder, and brings its schema up to date. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /** Resolves once a write went through; throws StoreUnavailableError while none does. */
+  check(): Promise<void>;
+  /** Calls back after every commit that may have made work due. Returns how to end that. */
+  onChange(listener: () => void): () => void;
+}
+
+/** A page of a list, newest first. */
+export interface Page<Item> {
+  items: Item[];
+  /** Where the next page starts; null on the last. */
+  nextCursor: string | null;
+}
+
+export interface ListQuery {
+  repository?: string | undefined;
+  phase?: Phase | undefined;
+  environment?: string | undefined;
+  /** 1–200 */
+  limit: number;
+  /** The `seq` before which the page starts. */
+  before?: number | undefined;
+}
+
+/** An event with the rollouts it caused, as the API shows it. */
+export interface EventWithRollouts extends RefEvent {
+  rollouts: Pick<Rollout, 'id' | 'policy' | 'phase'>[];
+}
+
+export type Recorded =
+  /** The ref moved on: one more event. */
+  | { outcome: 'new'; event: RefEvent }
+  /** We were told before: this is the event it made then. */
+  | { outcome: 'repeat'; event: RefEvent }
+  /** Noted, and nobody asked about it: a deletion, or a ref that was never there. */
+  | { outcome: 'ignored' };
+
+/** A rollout that a match made, before it has an id. */
+export interface RolloutDraft {
+  policy: string;
+  environment: string;
+}
+
+export interface EventStore {
+  /**
+   * Takes what somebody says about a ref and makes it one event, or finds the event it already made
+   * (specification section 7: a payload is a hint).
+   * @param delivery the forge's own id of the delivery; the same one again is always a repeat
+   */
+  record(move: RefMove, source: RefEventSource, delivery: string | null): Promise<Recorded>;
+  /** Events that no policy revision has been matched against yet, oldest first. */
+  unmatched(limit: number): Promise<RefEvent[]>;
+  /** Stores the rollouts an event causes, and that it has been matched, in one transaction. */
+  matched(matches: { event: RefEvent; policyRevision: string; drafts: RolloutDraft[] }[]): Promise<void>;
+  get(id: string): Promise<EventWithRollouts | null>;
+  list(query: ListQuery): Promise<Page<EventWithRollouts>>;
+}
+
+/** A ref as a listing of its repository shows it. */
+export interface ListedRef {
+  ref: string;
+  /** The commit. */
+  sha: string;
+  /** What the ref points to itself: the tag object of an annotated tag, else the commit. */
+  object: string;
+}
+
+/** What is known of a repository's refs at one moment, to compare a listing with. */
+export interface RefSnapshot {
+  repository: string;
+  counters: ReadonlyMap<string, number>;
+}
+
+export interface RepositoryStore {
+  /**
+   * Repositories whose refs are to be listed: those that are due, oldest first, leased to this process.
+   * @param next when they are due again, in milliseconds since the epoch; a push before then makes it sooner
+   */
+  claimListings(limit: number, next: number): Promise<string[]>;
+  /** Makes listings due now: for the repositories a policy names, and for all known ones at start. */
+  scheduleListings(repositories: readonly string[] | 'all'): Promise<void>;
+  /** Taken before a listing begins, so that what a webhook tells meanwhile is not undone by it. */
+  snapshot(repository: string): Promise<RefSnapshot>;
+  /**
+   * Compares a listing with what is known. The first one of a repository is its baseline and makes no event.
+   * @param listed in the order in which events are to happen
+   * @returns how many events it made
+   */
+  applyListing(snapshot: RefSnapshot, listed: readonly ListedRef[]): Promise<number>;
+  /** Puts a listing off that could not be made. */
+  postponeListing(repository: string, next: number): Promise<void>;
+}
+
+/** A change of a rollout. What is absent stays as it is. */
+export interface RolloutChange {
+  phase?: Phase;
+  stage?: Stage | null;
+  /** A new message is a new line in the timeline, and is reported on the commit. */
+  message?: string;
+  /** The message is for the rollout's page alone: a passing fault that is tried again. */
+  quiet?: boolean;
+  /** When the stage is to be tried again, in milliseconds since the epoch; absent: now. */
+  dueAt?: number;
+  attempts?: number;
+  waitingSince?: number | null;
+  sha?: string;
+  policyRevision?: string;
+  target?: Target;
+  plan?: PlanSummary;
+  manifest?: string;
+  receipt?: Receipt;
+}
+
+export interface RolloutStore {
+  /** Leases rollouts whose stage is due, in order. */
+  claim(stage: Stage, limit: number, except?: { gitops: readonly string[] }): Promise<Rollout[]>;
+  /**
+   * Stores what a stage did and ends its lease. With a target, older rollouts of that target end as superseded in
+   * the same transaction, or this one does where a newer one has its plan already.
+   * @returns the rollout as it now is; null where it had ended meanwhile, and nothing but the receipt was stored
+   */
+  advance(id: string, change: RolloutChange): Promise<Rollout | null>;
+  /** @returns those of the given rollouts that are not final: what may still be delivered */
+  stillWanted(ids: readonly string[]): Promise<Set<string>>;
+  get(id: string): Promise<(Rollout & { transitions: Transition[] }) | null>;
+  list(query: ListQuery): Promise<Page<Rollout>>;
+}
+
+/** One status to write: the newest rollout of a repository, commit and context, and what was written last. */
+export interface Report {
+  /** What it is about, when it was claimed: what changes meanwhile is reported next. */
+  version: number;
+  id: string;
+  rollout: Rollout;
+  sent: CommitStatus | null;
+  /** The outcome of an earlier try is not known: read the status back before writing it again. */
+  uncertain: boolean;
+  attempts: number;
+}
+
+export interface ReportStore {
+  claim(limit: number): Promise<Report[]>;
+  /** The forge has it. Where the rollout went on meanwhile, the report is due again. */
+  sent(report: Report, status: CommitStatus): Promise<void>;
+  /** @param dueAt when to try again, in milliseconds since the epoch; null: never, the forge refused for good */
+  postponed(report: Report, dueAt: number | null): Promise<void>;
+}
+
+/** Small facts that must survive a restart, such as the policy revision in force. */
+export interface FactStore {
+  get(key: string): Promise<string | null>;
+  set(key: string, value: string): Promise<void>;
+  /** When the earliest row of any queue is due, in milliseconds since the epoch; null: nothing waits. */
+  nextDue(): Promise<number | null>;
+}
