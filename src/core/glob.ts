@@ -83,7 +83,10 @@ export function matchesGlob(glob: Glob, text: string): boolean {
 }
 
 /** @returns the first pattern that includes the text and the first that excludes it, as they are written */
-export function findGlobs(list: GlobList, text: string): { included: string | null; excluded: string | null } {
+export function findGlobs(
+  list: GlobList,
+  text: string,
+): { included: string | null; excluded: string | null } {
   const included = list.include.find((glob) => matchesGlob(glob, text))?.pattern ?? null;
   if (included === null) return { included, excluded: null };
   const excluded = list.exclude.find((glob) => matchesGlob(glob, text));
@@ -119,7 +122,8 @@ export function commonName(left: GlobList, right: GlobList): string | null {
         return glob !== undefined && accepts(glob, states[at] ?? []);
       };
       const boundary = name === '' || /[/:]$/.test(name);
-      if (!boundary && lists.every((list) => some(list, false, accepted) && !some(list, true, accepted))) return name;
+      if (!boundary && lists.every((list) => some(list, false, accepted) && !some(list, true, accepted)))
+        return name;
       for (const char of alphabet) {
         if (boundary && /[/:]/.test(char)) continue;
         const reached = globs.map((glob, at) => read(glob, states[at] ?? [], char));
@@ -138,7 +142,9 @@ export function commonName(left: GlobList, right: GlobList): string | null {
 
 /** All characters that patterns tell apart: their own, the separator, and one that stands for all others. */
 function alphabetOf(globs: readonly Glob[]): string[] {
-  const own = new Set(globs.flatMap((glob) => glob.steps.flatMap((step) => (typeof step === 'object' ? [step.char] : []))));
+  const own = new Set(
+    globs.flatMap((glob) => glob.steps.flatMap((step) => (typeof step === 'object' ? [step.char] : []))),
+  );
   const other = Array.from('xyzabcdefghijklmnopqrstuvw0123456789').find((char) => !own.has(char)) ?? '\u00b7';
   return [other, ...own].concat(own.has('/') ? [] : ['/']);
 }

@@ -53,10 +53,17 @@ const WHOLE_CARD = 'nvidia.com/gpu';
 const SHARES = ['nvidia.com/gpualloc', 'nvidia.com/gpucores', 'nvidia.com/gpumem'];
 
 /** Checks one map of GPU resources, which may come from a profile or stand among a policy's limits. */
-export function checkGpuResources(resources: Readonly<Record<string, string>>, path: Path, report: Report): void {
+export function checkGpuResources(
+  resources: Readonly<Record<string, string>>,
+  path: Path,
+  report: Report,
+): void {
   const shares = SHARES.filter((name) => name in resources);
   if (WHOLE_CARD in resources && shares.length > 0)
-    report([...path, WHOLE_CARD], `asks for whole cards, ${shares.join(' and ')} for shares; keep one of the two`);
+    report(
+      [...path, WHOLE_CARD],
+      `asks for whole cards, ${shares.join(' and ')} for shares; keep one of the two`,
+    );
   const cores = resources['nvidia.com/gpucores'];
   if (cores !== undefined && !(Number(cores) >= 1 && Number(cores) <= 100))
     report([...path, 'nvidia.com/gpucores'], `is a percentage of a card, 1 to 100, got ${cores}`);

@@ -28,7 +28,8 @@ export function explainMatch(policy: Policy, event: Matchable): MatchResult {
     const patterns = policy.match.repositories.include.map((glob) => glob.pattern).join(', ');
     return no(`repository ${event.repository} matches none of ${patterns}`);
   }
-  if (repository.excluded !== null) return no(`repository ${event.repository} is excluded by ${repository.excluded}`);
+  if (repository.excluded !== null)
+    return no(`repository ${event.repository} is excluded by ${repository.excluded}`);
   const list = ref.kind === 'tag' ? policy.match.tags : policy.match.branches;
   const name = findGlobs(list, ref.name);
   if (name.included === null) {

@@ -25,7 +25,10 @@ const LFS_POINTER = /^version https:\/\/git-lfs\.github\.com\/spec\//;
  */
 export function parseModelCard(bytes: Uint8Array): ModelCard {
   if (bytes.length > MAX_CARD_BYTES)
-    throw new StalledError('the model card (README.md) is larger than 1 MiB', 'shorten it, or move its images out');
+    throw new StalledError(
+      'the model card (README.md) is larger than 1 MiB',
+      'shorten it, or move its images out',
+    );
   const text = decode(bytes);
   if (LFS_POINTER.test(text))
     throw new StalledError(
@@ -34,7 +37,11 @@ export function parseModelCard(bytes: Uint8Array): ModelCard {
     );
   const front = frontMatter(text);
   if (front === null)
-    return { ...EMPTY, library: lineValue(text, 'library_name'), pipelineTag: lineValue(text, 'pipeline_tag') };
+    return {
+      ...EMPTY,
+      library: lineValue(text, 'library_name'),
+      pipelineTag: lineValue(text, 'pipeline_tag'),
+    };
   const fields = parseFrontMatter(front);
   return {
     library: textField(fields, 'library_name'),

@@ -49,7 +49,9 @@ export function labelValue(source: string): string {
 export function isQualifiedKey(key: string): boolean {
   const slash = key.indexOf('/');
   const prefix = key.slice(0, Math.max(slash, 0));
-  return KEY_NAME.test(key.slice(slash + 1)) && (slash < 0 || (prefix.length <= 253 && KEY_PREFIX.test(prefix)));
+  return (
+    KEY_NAME.test(key.slice(slash + 1)) && (slash < 0 || (prefix.length <= 253 && KEY_PREFIX.test(prefix)))
+  );
 }
 
 /**
@@ -82,7 +84,8 @@ export function unsafePath(path: string): string | null {
   for (const segment of path.split('/')) {
     if (segment === '') return 'has an empty segment';
     if (segment === '.' || segment === '..') return `has the segment "${segment}"`;
-    if (segment.startsWith('-') || segment.startsWith('.')) return `has a segment that starts with "${segment[0]}"`;
+    if (segment.startsWith('-') || segment.startsWith('.'))
+      return `has a segment that starts with "${segment[0]}"`;
     if (segment.length > 255) return 'has a segment longer than 255 characters';
   }
   return null;

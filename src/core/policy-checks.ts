@@ -10,11 +10,11 @@ import {
   MAX_NAME_AND_NAMESPACE,
   unsafePath,
 } from './names.ts';
+import { suggestion } from './nearest.ts';
 import { modeOf, type Policy } from './policy.ts';
 import { parseQuantity } from './quantity.ts';
 import type { Report } from './schema-faults.ts';
 import { storageUriFault, storageUriWarning } from './storage-uri.ts';
-import { suggestion } from './nearest.ts';
 import { fillTemplate, parseTemplate, TEMPLATE_VARIABLES, templateFault, variablesOf } from './template.ts';
 import type { Path } from './yaml-source.ts';
 
@@ -44,7 +44,10 @@ export function checkPolicy(policy: Policy, spec: Json, sink: Sink): void {
 
 function checkMatch({ match }: Policy, report: Report): void {
   if (match.tags.include.length + match.branches.include.length === 0)
-    report(['spec', 'match'], 'name what to deploy in tags, in branches, or in both; exclusions alone match nothing');
+    report(
+      ['spec', 'match'],
+      'name what to deploy in tags, in branches, or in both; exclusions alone match nothing',
+    );
   if (match.repositories.include.length === 0)
     report(['spec', 'match', 'repositories'], 'exclusions alone match nothing; name at least one repository');
   for (const [field, { patterns }] of Object.entries(match)) {
@@ -77,7 +80,10 @@ function checkTemplates(policy: Policy, report: Report): boolean {
     [['spec', 'storage', 'uri'], policy.storage.uri],
     [['spec', 'delivery', 'path'], policy.delivery.path],
     ...Object.entries(policy.labels).map(([key, text]): [Path, string] => [['spec', 'labels', key], text]),
-    ...Object.entries(policy.annotations).map(([key, text]): [Path, string] => [['spec', 'annotations', key], text]),
+    ...Object.entries(policy.annotations).map(([key, text]): [Path, string] => [
+      ['spec', 'annotations', key],
+      text,
+    ]),
   ];
   for (const [path, template] of places) {
     for (const part of parseTemplate(template)) {
@@ -105,12 +111,16 @@ const isLiteral = (template: string): boolean => variablesOf(template).size === 
 function checkTarget(policy: Policy, report: Report): void {
   const { namespace, name } = policy.target;
   if (isLiteral(namespace) && !DNS_LABEL.test(namespace))
-    report(['spec', 'target', 'namespace'], `"${namespace}" is no namespace: lower-case letters, digits and "-"`);
+    report(
+      ['spec', 'target', 'namespace'],
+      `"${namespace}" is no namespace: lower-case letters, digits and "-"`,
+    );
   if (!isLiteral(name)) return;
   const path = ['spec', 'target', 'name'];
   if (!KSERVE_NAME.test(name))
     report(path, `"${name}" is no name KServe takes: lower-case letters, digits and "-", a letter first`);
-  else if (name.length > MAX_NAME) report(path, `"${name}" has ${name.length} characters; at most ${MAX_NAME} fit`);
+  else if (name.length > MAX_NAME)
+    report(path, `"${name}" has ${name.length} characters; at most ${MAX_NAME} fit`);
   else if (
     isLiteral(namespace) &&
     modeOf(policy) === 'Standard' &&
@@ -149,7 +159,8 @@ function checkResources(policy: Policy, report: Report): void {
       const amount = parseQuantity(value);
       const path = ['spec', 'resources', kind, name];
       if (!isQualifiedKey(name)) report(path, 'is no name of a resource, such as cpu or nvidia.com/gpu');
-      else if (amount === null || amount < 0) report(path, `"${value}" is no quantity, such as 500m, 2 or 4Gi`);
+      else if (amount === null || amount < 0)
+        report(path, `"${value}" is no quantity, such as 500m, 2 or 4Gi`);
     }
   }
   for (const [name, request] of Object.entries(requests)) {
@@ -177,17 +188,25 @@ function checkScaling(policy: Policy, { fault, warn }: Sink): void {
   const { rollout } = policy;
   if (rollout === null) return;
   if (mode === 'Knative')
-    fault(['spec', 'rollout'], 'KServe takes a deployment strategy in Standard mode only; remove it, or set the mode');
+    fault(
+      ['spec', 'rollout'],
+      'KServe takes a deployment strategy in Standard mode only; remove it, or set the mode',
+    );
   if (rollout.strategy === 'Recreate' && (rollout.maxSurge ?? rollout.maxUnavailable) !== null)
     fault(['spec', 'rollout'], 'maxSurge and maxUnavailable belong to RollingUpdate; remove them');
   if (isZero(rollout.maxSurge) && isZero(rollout.maxUnavailable))
     fault(['spec', 'rollout'], 'maxSurge and maxUnavailable are both 0, so no pod could ever be replaced');
 }
 
-const isZero = (value: number | string | null): boolean => value === 0 || (typeof value === 'string' && /^0+%$/.test(value));
+const isZero = (value: number | string | null): boolean =>
+  value === 0 || (typeof value === 'string' && /^0+%$/.test(value));
 
 /** Set by modelhook itself on the object. */
-const OWN_KEYS = ['app.kubernetes.io/managed-by', 'serving.kserve.io/deploymentMode', 'storage-initializer-pvc-name'];
+const OWN_KEYS = [
+  'app.kubernetes.io/managed-by',
+  'serving.kserve.io/deploymentMode',
+  'storage-initializer-pvc-name',
+];
 
 function checkMetadata(policy: Policy, report: Report): void {
   for (const [field, entries] of [
@@ -196,7 +215,8 @@ function checkMetadata(policy: Policy, report: Report): void {
   ] as const) {
     for (const [key, text] of Object.entries(entries)) {
       const path = ['spec', field, key];
-      if (!isQualifiedKey(key)) report(path, `"${key}" is no key of Kubernetes: an optional DNS name, "/", a name`);
+      if (!isQualifiedKey(key))
+        report(path, `"${key}" is no key of Kubernetes: an optional DNS name, "/", a name`);
       if (OWN_KEYS.includes(key)) report(path, 'modelhook sets this key itself; remove it');
       if (field === 'labels' && isLiteral(text) && !LABEL_VALUE.test(text))
         report(path, `"${text}" is no label value: at most 63 letters, digits, ".", "_" and "-"`);
@@ -228,15 +248,22 @@ function checkOverrides(policy: Policy, { fault, warn }: Sink): void {
   ] as const) {
     for (const field of Object.keys(policy[part])) {
       const instead = own[field];
-      if (instead !== undefined) fault(['spec', part, field], `modelhook sets this field itself; use ${instead}`);
+      if (instead !== undefined)
+        fault(['spec', part, field], `modelhook sets this field itself; use ${instead}`);
     }
     eachText(policy[part], ['spec', part], (path, text) => {
       for (const name of variablesOf(text))
-        warn(path, `\${${name}} stays as it is: nothing is filled in ${part}, whose text belongs to the container`);
+        warn(
+          path,
+          `\${${name}} stays as it is: nothing is filled in ${part}, whose text belongs to the container`,
+        );
     });
   }
   if ('name' in policy.container)
-    fault(['spec', 'container', 'name'], 'KServe refuses a name here: it names the container itself; remove it');
+    fault(
+      ['spec', 'container', 'name'],
+      'KServe refuses a name here: it names the container itself; remove it',
+    );
   for (const field of ['labels', 'annotations'] as const) {
     const entries = policy.pod[field];
     if (entries === undefined) continue;
@@ -260,10 +287,16 @@ function checkText(spec: Json, path: Path, report: Report): void {
       report(at, message, ...(within ? [{ needle: '{{', ordinal }] : []));
     }
   };
-  eachText(spec, path, (at, text) => checkOne(at, text, true), (at, key) => {
-    if (key.startsWith('modelhook.dev/')) report(at, 'keys of modelhook.dev/ belong to modelhook; choose another');
-    checkOne(at, key, false);
-  });
+  eachText(
+    spec,
+    path,
+    (at, text) => checkOne(at, text, true),
+    (at, key) => {
+      if (key.startsWith('modelhook.dev/'))
+        report(at, 'keys of modelhook.dev/ belong to modelhook; choose another');
+      checkOne(at, key, false);
+    },
+  );
 }
 
 function eachText(
@@ -273,7 +306,8 @@ function eachText(
   visitKey: (path: Path, key: string) => void = () => {},
 ): void {
   if (typeof value === 'string') visitText(path, value);
-  else if (Array.isArray(value)) value.forEach((item, at) => eachText(item, [...path, at], visitText, visitKey));
+  else if (Array.isArray(value))
+    for (const [at, item] of value.entries()) eachText(item, [...path, at], visitText, visitKey);
   else if (isJsonObject(value))
     for (const [key, item] of Object.entries(value)) {
       visitKey([...path, key], key);

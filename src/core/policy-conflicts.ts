@@ -87,7 +87,11 @@ function rememberOverlaps(): Overlap {
 }
 
 /** @returns an event both match, with an empty repository where it is only likely that there is one; or null */
-function commonEvent(first: Policy, second: Policy, overlap: Overlap): { repository: string; ref: string } | null {
+function commonEvent(
+  first: Policy,
+  second: Policy,
+  overlap: Overlap,
+): { repository: string; ref: string } | null {
   const repository = overlap(first.match.repositories, second.match.repositories);
   if (repository === null) return null;
   const tag = overlap(first.match.tags, second.match.tags);
@@ -98,7 +102,11 @@ function commonEvent(first: Policy, second: Policy, overlap: Overlap): { reposit
 }
 
 /** @returns the target both name for an event; null where they differ or one has none */
-function commonTarget(first: Policy, second: Policy, event: { repository: string; ref: string }): string | null {
+function commonTarget(
+  first: Policy,
+  second: Policy,
+  event: { repository: string; ref: string },
+): string | null {
   const card = { library: 'library', pipelineTag: 'task', license: null, tags: [], baseModel: [] };
   const at = { ...event, sha: '0'.repeat(40) };
   try {

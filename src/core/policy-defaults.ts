@@ -14,9 +14,7 @@ export interface Surroundings {
 
 /** @returns the policy with a value for every field */
 export function applyDefaults(name: string, spec: PolicySpec, around: Surroundings): Policy {
-  const ephemeralStorage = String(spec.storage.ephemeralStorage ?? '10Gi');
-  const pvc = spec.storage.pvc ?? null;
-  const min = spec.replicas?.min ?? 1;
+  const storage = storageOf(spec.storage);
   return {
     name,
     source: around.source,
@@ -32,35 +30,15 @@ export function applyDefaults(name: string, spec: PolicySpec, around: Surroundin
       namespace: spec.target.namespace,
       name: spec.target.name ?? `\${repository.name}`,
     },
-    runtime: { name: spec.runtime?.name ?? null, class: spec.runtime?.class ?? null },
+    runtime: runtimeOf(spec.runtime),
     protocolVersion: spec.protocolVersion ?? 'v2',
     gpu: around.gpu,
-    resources: {
-      requests: overlay({ cpu: '1', memory: '4Gi' }, spec.resources?.requests),
-      limits: overlay(
-        {
-          cpu: '4',
-          memory: '16Gi',
-          ...around.gpu?.resources,
-          // With a claim the model is not downloaded to the node's disk.
-          ...(pvc === null ? { 'ephemeral-storage': ephemeralStorage } : {}),
-        },
-        spec.resources?.limits,
-      ),
-    },
-    replicas: { min, max: spec.replicas?.max ?? Math.max(min, 1) },
+    resources: resourcesOf(spec.resources, storage, around.gpu),
+    replicas: replicasOf(spec.replicas),
     deploymentMode: spec.deploymentMode ?? 'auto',
-    rollout: spec.rollout
-      ? {
-          strategy: spec.rollout.strategy,
-          maxSurge: spec.rollout.maxSurge ?? null,
-          maxUnavailable: spec.rollout.maxUnavailable ?? null,
-        }
-      : null,
-    modelFormat: spec.modelFormat
-      ? { name: spec.modelFormat.name, version: textOrNull(spec.modelFormat.version) }
-      : null,
-    storage: { uri: spec.storage.uri, ephemeralStorage, pvc },
+    rollout: rolloutOf(spec.rollout),
+    modelFormat: modelFormatOf(spec.modelFormat),
+    storage,
     conventions: spec.conventions ?? 'kserve',
     labels: spec.labels ?? {},
     annotations: spec.annotations ?? {},
@@ -68,23 +46,35 @@ export function applyDefaults(name: string, spec: PolicySpec, around: Surroundin
     pod: (spec.pod ?? {}) as JsonObject,
     container: (spec.container ?? {}) as JsonObject,
     updateExisting: spec.updateExisting ?? true,
-    delivery: {
-      gitops: around.gitops,
-      path: spec.delivery?.path ?? `\${target.cluster}/\${target.namespace}/\${target.name}.yaml`,
-      via: spec.delivery?.via ?? 'push',
-      adopt: spec.delivery?.adopt ?? false,
-    },
-    readiness: {
-      observe: spec.readiness?.observe ?? 'auto',
-      timeout: milliseconds(spec.readiness?.timeout ?? '30m'),
-      stability: milliseconds(spec.readiness?.stability ?? '0s'),
-    },
+    delivery: deliveryOf(spec.delivery, around.gitops),
+    readiness: readinessOf(spec.readiness),
     suspend: spec.suspend ?? false,
   };
 }
 
-const textOrNull = (value: string | number | null | undefined): string | null =>
-  value === null || value === undefined ? null : String(value);
+const runtimeOf = (runtime: PolicySpec['runtime']): Policy['runtime'] => ({
+  name: runtime?.name ?? null,
+  class: runtime?.class ?? null,
+});
+
+const storageOf = (storage: PolicySpec['storage']): Policy['storage'] => ({
+  uri: storage.uri,
+  ephemeralStorage: String(storage.ephemeralStorage ?? '10Gi'),
+  pvc: storage.pvc ?? null,
+});
+
+function resourcesOf(
+  resources: PolicySpec['resources'],
+  { pvc, ephemeralStorage }: Policy['storage'],
+  gpu: GpuProfile | null,
+): Policy['resources'] {
+  // With a claim the model is not downloaded to the node's disk.
+  const disk = pvc === null ? { 'ephemeral-storage': ephemeralStorage } : {};
+  return {
+    requests: overlay({ cpu: '1', memory: '4Gi' }, resources?.requests),
+    limits: overlay({ cpu: '4', memory: '16Gi', ...gpu?.resources, ...disk }, resources?.limits),
+  };
+}
 
 /** Lays quantities over defaults; null leaves one out. */
 function overlay(
@@ -94,6 +84,37 @@ function overlay(
   const merged = Object.entries({ ...defaults, ...over });
   return Object.fromEntries(merged.flatMap(([key, value]) => (value === null ? [] : [[key, String(value)]])));
 }
+
+/** `min: 3` alone means three. */
+function replicasOf(replicas: PolicySpec['replicas']): Policy['replicas'] {
+  const min = replicas?.min ?? 1;
+  return { min, max: replicas?.max ?? Math.max(min, 1) };
+}
+
+function rolloutOf(rollout: PolicySpec['rollout']): Policy['rollout'] {
+  if (!rollout) return null;
+  const { strategy, maxSurge, maxUnavailable } = rollout;
+  return { strategy, maxSurge: maxSurge ?? null, maxUnavailable: maxUnavailable ?? null };
+}
+
+function modelFormatOf(format: PolicySpec['modelFormat']): Policy['modelFormat'] {
+  if (!format) return null;
+  const version = format.version ?? null;
+  return { name: format.name, version: version === null ? null : String(version) };
+}
+
+const deliveryOf = (delivery: PolicySpec['delivery'], gitops: string): Policy['delivery'] => ({
+  gitops,
+  path: delivery?.path ?? `\${target.cluster}/\${target.namespace}/\${target.name}.yaml`,
+  via: delivery?.via ?? 'push',
+  adopt: delivery?.adopt ?? false,
+});
+
+const readinessOf = (readiness: PolicySpec['readiness']): Policy['readiness'] => ({
+  observe: readiness?.observe ?? 'auto',
+  timeout: milliseconds(readiness?.timeout ?? '30m'),
+  stability: milliseconds(readiness?.stability ?? '0s'),
+});
 
 const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 

@@ -1,6 +1,12 @@
 /** The files of the config repository made a {@link PolicySet}, or everything that is wrong with them. */
 import type { Fault } from './errors.ts';
-import { API_VERSION, checkGpuResources, type GpuProfile, gpuProfileSchema, normaliseGpu } from './gpu-profile.ts';
+import {
+  API_VERSION,
+  checkGpuResources,
+  type GpuProfile,
+  gpuProfileSchema,
+  normaliseGpu,
+} from './gpu-profile.ts';
 import { isJsonObject, type Json } from './json.ts';
 import { listNames, suggestion } from './nearest.ts';
 import { type Policy, type PolicySet, policySchema } from './policy.ts';
@@ -41,7 +47,11 @@ const OUR_KINDS = ['DeploymentPolicy', 'GpuProfile'];
  * @param known without it, names of clusters and GitOps repositories are not checked
  * @returns the set, or every fault of every file; never throws
  */
-export function loadPolicies(files: readonly PolicyFile[], revision: string, known?: KnownNames): LoadedPolicies {
+export function loadPolicies(
+  files: readonly PolicyFile[],
+  revision: string,
+  known?: KnownNames,
+): LoadedPolicies {
   const found = sortDocuments(files);
   const { faults, warnings, notes } = found;
   const gpuProfiles = unique(found.profiles, (one) => `GpuProfile "${one.item.name}"`, faults);
@@ -92,7 +102,8 @@ interface Context {
 }
 
 const compare = (left: string, right: string): number => (left < right ? -1 : left > right ? 1 : 0);
-const byName = (left: { name: string }, right: { name: string }): number => compare(left.name, right.name);
+const byName = (left: { name: string | null }, right: { name: string | null }): number =>
+  compare(left.name ?? '', right.name ?? '');
 const byPlace = (left: Fault, right: Fault): number =>
   compare(left.file, right.file) ||
   left.line - right.line ||
@@ -130,17 +141,25 @@ function sortDocument(source: Source, found: Found): void {
     found.faults.push({ file, ...document.at([key]), message });
   if (group === 'modelhook.dev' || OUR_KINDS.includes(kind)) {
     if (!OUR_KINDS.includes(kind))
-      fault('kind', `unknown kind "${kind}"${suggestion(kind, OUR_KINDS) || `; ours are ${OUR_KINDS.join(' and ')}`}`);
+      fault(
+        'kind',
+        `unknown kind "${kind}"${suggestion(kind, OUR_KINDS) || `; ours are ${OUR_KINDS.join(' and ')}`}`,
+      );
     else if (apiVersion !== API_VERSION)
       fault('apiVersion', `expected apiVersion ${API_VERSION} for a ${kind}, got "${apiVersion}"`);
     else if (kind === 'DeploymentPolicy') found.policies.push(source);
     else found.profiles.push(...readProfile(source, found.faults));
   } else if (group === 'serving.kserve.io' && ['ServingRuntime', 'ClusterServingRuntime'].includes(kind)) {
     const runtime = readRuntime(file, document, found.faults);
-    if (runtime !== null) found.runtimes.push({ item: runtime, place: { file, ...document.at(['metadata', 'name']) } });
+    if (runtime !== null)
+      found.runtimes.push({ item: runtime, place: { file, ...document.at(['metadata', 'name']) } });
   } else {
     const what = kind === '' ? 'a document without a kind' : `kind ${kind}`;
-    found.notes.push({ file, ...start, message: `skipped: ${what} is not a policy, a GPU profile or a runtime` });
+    found.notes.push({
+      file,
+      ...start,
+      message: `skipped: ${what} is not a policy, a GPU profile or a runtime`,
+    });
   }
 }
 
@@ -164,10 +183,15 @@ function readPolicy({ file, document }: Source, context: Context): Placed<Policy
   const cluster = resolveCluster(spec.target.cluster ?? null, context.known, fault);
   const gitops = resolveGitops(spec.delivery?.gitops ?? null, context.known, fault);
   const policy = applyDefaults(metadata.name, spec, { source: place, cluster, gitops, gpu });
-  if (gpu !== null && gpu.name === null) checkGpuResources(gpu.resources, ['spec', 'gpu', 'resources'], fault);
+  if (gpu !== null && gpu.name === null)
+    checkGpuResources(gpu.resources, ['spec', 'gpu', 'resources'], fault);
   checkPolicy(policy, document.value['spec'] ?? null, { fault, warn });
   const runtime = policy.runtime.name;
-  if (runtime !== null && context.runtimes.length > 0 && !context.runtimes.some(({ name }) => name === runtime)) {
+  if (
+    runtime !== null &&
+    context.runtimes.length > 0 &&
+    !context.runtimes.some(({ name }) => name === runtime)
+  ) {
     const names = context.runtimes.map(({ name }) => name);
     warn(
       ['spec', 'runtime', 'name'],
@@ -183,12 +207,14 @@ function chooseGpu(
   { gpuProfiles }: Context,
   fault: Report,
 ): GpuProfile | null {
-  if (name !== null && inline !== null) fault(['spec', 'gpu'], 'stands beside gpuProfile; keep one of the two');
+  if (name !== null && inline !== null)
+    fault(['spec', 'gpu'], 'stands beside gpuProfile; keep one of the two');
   if (name === null) return inline === null ? null : normaliseGpu(null, inline);
   const profile = gpuProfiles.find((one) => one.name === name);
   if (profile !== undefined) return profile;
   const names = gpuProfiles.flatMap((one) => one.name ?? []);
-  const hint = suggestion(name, names) || (names.length > 0 ? `; there are ${listNames(names)}` : '; there is none');
+  const hint =
+    suggestion(name, names) || (names.length > 0 ? `; there are ${listNames(names)}` : '; there is none');
   fault(['spec', 'gpuProfile'], `there is no GpuProfile "${name}"${hint}`);
   return null;
 }
@@ -200,7 +226,10 @@ function resolveCluster(name: string | null, known: KnownNames | undefined, faul
   if (name === null) {
     if (only === undefined) return 'default';
     if (clusters.length > 1)
-      fault(['spec', 'target', 'cluster'], `this field is required where several are configured: ${listNames(clusters)}`);
+      fault(
+        ['spec', 'target', 'cluster'],
+        `this field is required where several are configured: ${listNames(clusters)}`,
+      );
     return only;
   }
   if (clusters.length > 0 && !clusters.includes(name))
@@ -209,7 +238,10 @@ function resolveCluster(name: string | null, known: KnownNames | undefined, faul
       `modelhook.yaml has no cluster "${name}"${suggestion(name, clusters) || `; it has ${listNames(clusters)}`}`,
     );
   else if (!/^[a-z][a-z0-9-]{0,30}$/.test(name))
-    fault(['spec', 'target', 'cluster'], `"${name}" is no name of a cluster: lower-case letters, digits and "-"`);
+    fault(
+      ['spec', 'target', 'cluster'],
+      `"${name}" is no name of a cluster: lower-case letters, digits and "-"`,
+    );
   return name;
 }
 
@@ -225,14 +257,19 @@ function resolveGitops(name: string | null, known: KnownNames | undefined, fault
   }
   const names = known?.gitops ?? [name];
   if (!names.includes(name)) {
-    const hint = suggestion(name, names) || (only === undefined ? '; it has none' : `; it has ${listNames(names)}`);
+    const hint =
+      suggestion(name, names) || (only === undefined ? '; it has none' : `; it has ${listNames(names)}`);
     fault(['spec', 'delivery', 'gitops'], `modelhook.yaml has no GitOps repository "${name}"${hint}`);
   }
   return name;
 }
 
 /** @returns the first of each name, and a fault for every other that names both places */
-function unique<Item>(all: Placed<Item>[], title: (one: Placed<Item>) => string, faults: Fault[]): Placed<Item>[] {
+function unique<Item>(
+  all: Placed<Item>[],
+  title: (one: Placed<Item>) => string,
+  faults: Fault[],
+): Placed<Item>[] {
   const first = new Map<string, Placed<Item>>();
   for (const one of all) {
     const name = title(one);

@@ -45,7 +45,12 @@ export function resolveTarget(policy: Policy, values: TemplateValues): Target {
   const namespace = fillName(policy.target.namespace, 'spec.target.namespace', values, 63);
   const room = modeOf(policy) === 'Standard' ? MAX_NAME_AND_NAMESPACE - namespace.length : MAX_NAME;
   const limit = Math.min(MAX_NAME, room);
-  const name = fillName(policy.target.name, 'spec.target.name', { ...values, 'target.namespace': namespace }, MAX_NAME);
+  const name = fillName(
+    policy.target.name,
+    'spec.target.name',
+    { ...values, 'target.namespace': namespace },
+    MAX_NAME,
+  );
   if (name.length <= limit) return { cluster, namespace, name };
   if (limit < MIN_HASHED_NAME || variablesOf(policy.target.name).size === 0)
     throw new StalledError(
@@ -53,7 +58,10 @@ export function resolveTarget(policy: Policy, values: TemplateValues): Target {
         `and ${MAX_NAME_AND_NAMESPACE} characters fit in Standard mode`,
       'use a shorter namespace or name in the policy',
     );
-  const source = fillTemplate(policy.target.name, 'spec.target.name', { ...values, 'target.namespace': namespace });
+  const source = fillTemplate(policy.target.name, 'spec.target.name', {
+    ...values,
+    'target.namespace': namespace,
+  });
   return { cluster, namespace, name: kubernetesName(source, limit) };
 }
 

@@ -6,7 +6,9 @@ import type { JsonObject } from './json.ts';
 import type { ServingRuntime } from './runtime-catalogue.ts';
 import { fields } from './schema-faults.ts';
 
-const patterns = z.array(z.string().min(1, 'a pattern is not empty').max(256, 'a pattern has at most 256 characters'));
+const patterns = z.array(
+  z.string().min(1, 'a pattern is not empty').max(256, 'a pattern has at most 256 characters'),
+);
 const quantity = z.union([z.string(), z.number()], { error: 'expected a quantity such as "500m" or 4Gi' });
 const quantities = z.record(z.string(), quantity.nullable()).nullish();
 const anything = z.record(z.string(), z.unknown()).nullish();

@@ -88,6 +88,8 @@ export interface PlanSummary {
   path: string;
   adopt: boolean;
   updateExisting: boolean;
+  /** Why this policy deploys this ref, one sentence. */
+  why: string;
   /** What was chosen and from where, a line each, in the order in which it was decided. */
   decisions: string[];
   warnings: string[];

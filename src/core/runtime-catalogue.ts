@@ -63,7 +63,7 @@ const schema = z.object({
       .nullish(),
     protocolVersions: z.array(z.string()).nullish(),
     multiModel: z.boolean().nullish(),
-    workerSpec: z.unknown(),
+    workerSpec: z.unknown().optional(),
     containers: z.array(z.record(z.string(), z.unknown())).nullish(),
   }),
 });
@@ -75,7 +75,8 @@ export function readRuntime(file: string, document: YamlDocument, faults: Fault[
   const { kind, metadata, spec } = found;
   const position = document.at(['metadata', 'name']);
   if (kind === 'ServingRuntime' && !metadata.namespace) {
-    const message = 'metadata.namespace: a ServingRuntime belongs to a namespace; name it, or make it a ClusterServingRuntime';
+    const message =
+      'metadata.namespace: a ServingRuntime belongs to a namespace; name it, or make it a ClusterServingRuntime';
     faults.push({ file, ...position, message });
     return null;
   }

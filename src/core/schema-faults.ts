@@ -78,7 +78,8 @@ function describe(issue: z.core.$ZodIssue, value: unknown): string {
     return `expected ${options.join(' or ')}, got ${got}${hint}`;
   }
   if (issue.code === 'invalid_type') {
-    const quotes = issue.expected === 'string' && /^(?:number|boolean)$/.test(typeof value) ? '; put it in quotes' : '';
+    const quotes =
+      issue.expected === 'string' && /^(?:number|boolean)$/.test(typeof value) ? '; put it in quotes' : '';
     return `expected ${TYPES[issue.expected] ?? issue.expected}, got ${got}${quotes}`;
   }
   if (issue.code === 'too_small') return `must be at least ${issue.minimum}, got ${got}`;

@@ -5,7 +5,8 @@ const SCHEMES = ['gs', 's3', 'pvc', 'file', 'http', 'https', 'hdfs', 'webhdfs', 
 /** @returns why KServe would refuse the address, as a sentence with what to do; null where it would not */
 export function storageUriFault(uri: string): string | null {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
-  if (/[\s\u0000-\u001f\u007f]/.test(uri)) return `"${uri}" holds white space or a control character; remove it`;
+  if (/[\s\u0000-\u001f\u007f]/.test(uri))
+    return `"${uri}" holds white space or a control character; remove it`;
   const scheme = schemeOf(uri);
   if (scheme === 'hf' && !/^hf:\/\/[^/:]+\/[^/:]+(?::[^/:]+)?$/.test(uri))
     return `"${uri}" does not name a model of the Hub; write hf://owner/model or hf://owner/model:revision`;

@@ -13,6 +13,7 @@ import {
   type Node,
   parseAllDocuments,
   type YAMLError,
+  type YAMLMap,
 } from 'yaml';
 import type { Fault } from './errors.ts';
 import type { Json } from './json.ts';
@@ -54,7 +55,10 @@ export function readYaml(file: string, text: string): { documents: YamlDocument[
   const first: Position = { line: 1, column: 1 };
 
   if (isOverLimit(text))
-    return { documents: [], faults: [fault(first, 'the file is larger than 1 MiB; split it into several files')] };
+    return {
+      documents: [],
+      faults: [fault(first, 'the file is larger than 1 MiB; split it into several files')],
+    };
   const nul = text.indexOf('\0');
   if (nul >= 0) {
     const before = text.slice(0, nul).split('\n');
@@ -78,7 +82,7 @@ export function readYaml(file: string, text: string): { documents: YamlDocument[
       const found =
         document.errors.length > 0
           ? document.errors.map((error) => fault(place(error.pos[0]), syntaxMessage(error)))
-          : inspect(document).map(({ offset, message }) => fault(place(offset), message));
+          : new Inspection(document).findings.map(({ offset, message }) => fault(place(offset), message));
       if (found.length === 0) documents.push(open(document, text, place));
       // A text that is nested too deeply says so once for every level.
       faults.push(...found.filter((one, at) => at === 0 || one.message !== found[at - 1]?.message));
@@ -114,56 +118,63 @@ interface Finding {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
 const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/;
 
-/** What YAML allows and nobody's configuration needs: found on the nodes, before anything is expanded. */
-function inspect(document: Document): Finding[] {
-  const findings: Finding[] = document.warnings.map((warning) => ({
-    offset: warning.pos[0],
-    message: `${warning.message}; remove the tag`,
-  }));
-  const finished = new Set<string>();
-  let aliases = 0;
+/** Finds what YAML allows and nobody's configuration needs: on the nodes, before anything is expanded. */
+class Inspection {
+  readonly findings: Finding[];
+  /** Anchors whose node is complete. An alias to any other would hold itself. */
+  private readonly finished = new Set<string>();
+  private aliases = 0;
 
-  const inspectScalar = (value: unknown, offset: number): void => {
-    if (typeof value === 'string' && (CONTROL.test(value) || !value.isWellFormed()))
-      findings.push({ offset, message: 'the text holds a control character or half a character' });
-    if (typeof value === 'number' && (!Number.isFinite(value) || Math.abs(value) > Number.MAX_SAFE_INTEGER))
-      findings.push({ offset, message: 'the number cannot be kept exactly; put it in quotes to keep it as text' });
-  };
-  const inspectKey = (key: unknown, seen: Set<string>, fallback: number): void => {
-    const offset = offsetOf(key) ?? fallback;
-    if (!isScalar(key)) findings.push({ offset, message: 'a key is text, not a list, a map or an alias' });
-    else {
-      const name = String(key.value);
-      if (seen.has(name)) findings.push({ offset, message: `the key "${name}" stands here twice` });
-      if (name === '__proto__') findings.push({ offset, message: 'the key "__proto__" is not allowed' });
-      seen.add(name);
-      inspectScalar(key.value, offset);
-    }
-  };
-  const walk = (node: unknown, depth: number, fallback: number): void => {
+  constructor(document: Document) {
+    this.findings = document.warnings.map((warning) => ({
+      offset: warning.pos[0],
+      message: `${warning.message}; remove the tag`,
+    }));
+    this.node(document.contents, 0, document.range?.[0] ?? 0);
+  }
+
+  private node(node: unknown, depth: number, fallback: number): void {
     const offset = offsetOf(node) ?? fallback;
-    if (depth > MAX_DEPTH) {
-      findings.push({ offset, message: TOO_DEEP });
-    } else if (isAlias(node)) {
-      aliases++;
-      if (aliases === MAX_ALIASES + 1) findings.push({ offset, message: TOO_MANY_ALIASES });
-      if (!finished.has(node.source))
-        findings.push({ offset, message: `the alias *${node.source} names nothing that is complete before it` });
-    } else if (isScalar(node)) {
-      inspectScalar(node.value, offset);
-    } else if (isMap(node)) {
-      const keys = new Set<string>();
-      for (const pair of node.items) {
-        inspectKey(pair.key, keys, offset);
-        walk(pair.value, depth + 1, offset);
-      }
-    } else if (isSeq(node)) {
-      for (const item of node.items) walk(item, depth + 1, offset);
+    if (depth > MAX_DEPTH) this.findings.push({ offset, message: TOO_DEEP });
+    else if (isAlias(node)) this.alias(node.source, offset);
+    else if (isScalar(node)) this.scalar(node.value, offset);
+    else if (isMap(node)) this.map(node, depth, offset);
+    else if (isSeq(node)) for (const item of node.items) this.node(item, depth + 1, offset);
+    if ((isScalar(node) || isCollection(node)) && node.anchor !== undefined) this.finished.add(node.anchor);
+  }
+
+  private alias(name: string, offset: number): void {
+    this.aliases++;
+    if (this.aliases === MAX_ALIASES + 1) this.findings.push({ offset, message: TOO_MANY_ALIASES });
+    if (!this.finished.has(name))
+      this.findings.push({ offset, message: `the alias *${name} names nothing that is complete before it` });
+  }
+
+  private scalar(value: unknown, offset: number): void {
+    if (typeof value === 'string' && (CONTROL.test(value) || !value.isWellFormed()))
+      this.findings.push({ offset, message: 'the text holds a control character or half a character' });
+    if (typeof value === 'number' && (!Number.isFinite(value) || Math.abs(value) > Number.MAX_SAFE_INTEGER))
+      this.findings.push({
+        offset,
+        message: 'the number cannot be kept exactly; put it in quotes to keep it as text',
+      });
+  }
+
+  private map(map: YAMLMap, depth: number, fallback: number): void {
+    const seen = new Set<string>();
+    for (const { key, value } of map.items) {
+      const offset = offsetOf(key) ?? fallback;
+      if (isScalar(key)) {
+        const name = String(key.value);
+        if (seen.has(name)) this.findings.push({ offset, message: `the key "${name}" stands here twice` });
+        if (name === '__proto__')
+          this.findings.push({ offset, message: 'the key "__proto__" is not allowed' });
+        seen.add(name);
+        this.scalar(key.value, offset);
+      } else this.findings.push({ offset, message: 'a key is text, not a list, a map or an alias' });
+      this.node(value, depth + 1, offset);
     }
-    if ((isScalar(node) || isCollection(node)) && node.anchor !== undefined) finished.add(node.anchor);
-  };
-  walk(document.contents, 0, document.range?.[0] ?? 0);
-  return findings;
+  }
 }
 
 const offsetOf = (node: unknown): number | undefined =>
@@ -171,7 +182,10 @@ const offsetOf = (node: unknown): number | undefined =>
 
 /** A document that was inspected, with the places of its parts. */
 function open(document: Document, text: string, place: (offset: number) => Position): YamlDocument {
-  const step = (node: Node | null | undefined, key: string | number): { key: unknown; value: Node | null } | null => {
+  const step = (
+    node: Node | null | undefined,
+    key: string | number,
+  ): { key: unknown; value: Node | null } | null => {
     const real = isAlias(node) ? node.resolve(document) : node;
     if (isMap(real)) {
       const pair = real.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
@@ -182,7 +196,7 @@ function open(document: Document, text: string, place: (offset: number) => Posit
   };
   const find = (path: Path): { node: Node | null; key: number; value: number; exact: boolean } => {
     let node: Node | null = asNode(document.contents);
-    let key = offsetOf(node) ?? document.range[0];
+    let key = offsetOf(node) ?? document.range?.[0] ?? 0;
     let value = key;
     for (const name of path) {
       const next = step(node, name);
@@ -221,6 +235,7 @@ const asNode = (value: unknown): Node | null =>
 
 function nthIndex(text: string, needle: string, n: number): number {
   let offset = text.indexOf(needle);
-  for (let count = 0; count < n && offset >= 0; count++) offset = text.indexOf(needle, offset + needle.length);
+  for (let count = 0; count < n && offset >= 0; count++)
+    offset = text.indexOf(needle, offset + needle.length);
   return offset;
 }

@@ -19,11 +19,17 @@ export function toYaml(value: Json): string {
   const document = new Document(value, { version: '1.2', compat: 'yaml-1.1', aliasDuplicateObjects: false });
   visit(document, {
     Scalar(_key, node) {
-      if (isScalar(node) && typeof node.value === 'string' && needsQuotes(node.value)) node.type = Scalar.QUOTE_DOUBLE;
+      if (isScalar(node) && typeof node.value === 'string' && needsQuotes(node.value))
+        node.type = Scalar.QUOTE_DOUBLE;
     },
   });
   return document
-    .toString({ lineWidth: 0, minContentWidth: 0, blockQuote: 'literal', doubleQuotedMinMultiLineLength: 1e9 })
+    .toString({
+      lineWidth: 0,
+      minContentWidth: 0,
+      blockQuote: 'literal',
+      doubleQuotedMinMultiLineLength: 1e9,
+    })
     .replace(RAW, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 

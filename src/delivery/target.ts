@@ -10,7 +10,7 @@ export interface Delivery {
   policy: string;
   policyRevision: string;
   environment: string;
-  /** Why it happens, for the commit's body: one sentence. */
+  /** Why it happens, for the commit's body: a sentence a line. */
   why: string;
   target: Target;
   path: string;

@@ -76,7 +76,7 @@ function deliveryOf(rollout: Planned): Delivery {
     policy,
     policyRevision,
     environment,
-    why: `${ref} of ${repository} points to ${shortSha(sha)}, and policy ${policy} deploys it.`,
+    why: `${ref} of ${repository} points to ${shortSha(sha)}.\n${plan.why}`,
     target,
     path: plan.path,
     manifest,

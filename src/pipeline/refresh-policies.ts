@@ -1,5 +1,6 @@
 /** Keeps the policies in force like the config repository: at start, when it is pushed to, and every now and then. */
 import { messageOf } from '../core/errors.ts';
+import type { Policy } from '../core/policy.ts';
 import type { PolicySource } from '../policies/policies.ts';
 import type { Store } from '../store/store.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -70,7 +71,7 @@ export function createPolicyRefresh({
 }
 
 /** Repositories that a policy names without a wildcard: their refs are listed though they never sent an event. */
-function namedRepositories(policies: readonly { match: { repositories: readonly string[] } }[]): string[] {
-  const patterns = policies.flatMap(({ match }) => match.repositories);
-  return [...new Set(patterns.filter((pattern) => !pattern.startsWith('!') && !pattern.includes('*')))];
+function namedRepositories(policies: readonly Policy[]): string[] {
+  const patterns = policies.flatMap(({ match }) => match.repositories.include.map(({ pattern }) => pattern));
+  return [...new Set(patterns.filter((pattern) => !pattern.includes('*')))];
 }

@@ -125,7 +125,7 @@ function planned(
     modelCard: modelCardOf(reading?.files[0]),
   });
   const { manifest } = renderInferenceService(plan);
-  const { target, decisions, warnings, updateExisting } = plan;
+  const { target, gitops, path, adopt, updateExisting, why, decisions, warnings } = plan;
   return {
     stage: 'deliver',
     message: `Queued for ${environment}`,
@@ -134,7 +134,7 @@ function planned(
     sha,
     policyRevision: policies.revision,
     target,
-    plan: { ...plan.delivery, updateExisting, decisions, warnings },
+    plan: { gitops, path, adopt, updateExisting, why, decisions, warnings },
     manifest,
   };
 }

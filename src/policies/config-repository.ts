@@ -1,6 +1,7 @@
 /** Policies from a branch of the config repository: a good head comes into force, a bad one never does. */
 import { type Fault, formatFault, messageOf, StalledError } from '../core/errors.ts';
-import { loadPolicies, type PolicySet } from '../core/policy.ts';
+import type { PolicySet } from '../core/policy.ts';
+import { loadPolicies } from '../core/policy-files.ts';
 import { git } from '../git/git.ts';
 import type { Mirror } from '../git/mirror.ts';
 import type { Log } from '../telemetry/log.ts';

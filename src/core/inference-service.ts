@@ -1,0 +1,160 @@
+/** From a plan to the InferenceService, and back from a file to what tells whose it is. */
+import { createHash } from 'node:crypto';
+import { canonicalJson, isJsonObject, type Json, type JsonObject, sortKeys } from './json.ts';
+import type { Plan } from './plan.ts';
+import { readYaml } from './yaml-source.ts';
+import { toYaml } from './yaml-text.ts';
+
+const MANAGED_BY = 'app.kubernetes.io/managed-by';
+const REPOSITORY = 'modelhook.dev/repository';
+const REVISION = 'modelhook.dev/revision';
+const SHA = 'modelhook.dev/sha';
+const SPEC_HASH = 'modelhook.dev/spec-hash';
+const DEPLOYMENT_MODE = 'serving.kserve.io/deploymentMode';
+
+/** Scaling and nothing else: KServe changes these without new pods. */
+const SCALE_FIELDS = ['minReplicas', 'maxReplicas', 'scaleTarget', 'scaleMetric', 'scaleMetricType'];
+
+export interface RenderedService {
+  /** YAML, the same bytes for the same plan. */
+  manifest: string;
+  object: JsonObject;
+  /** Equal for services whose pods are equal. */
+  specHash: string;
+}
+
+/**
+ * Renders a plan.
+ *
+ * Only what stays the same from one revision to the next stands in the object's metadata: KServe copies that to the
+ * pods too, but so it does with what else refers to it, and a renamed policy must restart nothing.
+ */
+export function renderInferenceService(plan: Plan): RenderedService {
+  const metadata = {
+    name: plan.target.name,
+    namespace: plan.target.namespace,
+    labels: sortKeys({ ...plan.labels, [MANAGED_BY]: 'modelhook' }),
+    annotations: sortKeys({
+      ...plan.annotations,
+      ...(plan.storagePvc === null ? {} : { 'storage-initializer-pvc-name': plan.storagePvc }),
+      [DEPLOYMENT_MODE]: spellMode(plan),
+      [REPOSITORY]: plan.repository,
+    }),
+  };
+  const predictor = renderPredictor(plan);
+  const specHash = hashSpec(predictor, metadata.labels, metadata.annotations, plan.sha);
+  const annotations = isJsonObject(predictor['annotations']) ? predictor['annotations'] : {};
+  const object: JsonObject = {
+    apiVersion: 'serving.kserve.io/v1beta1',
+    kind: 'InferenceService',
+    metadata,
+    spec: { predictor: { ...predictor, annotations: sortKeys({ ...annotations, [SPEC_HASH]: specHash }) } },
+  };
+  return { manifest: toYaml(object), object, specHash };
+}
+
+/** Fields in the order in which people look for them; the policy's own sorted in between. */
+function renderPredictor(plan: Plan): JsonObject {
+  const { labels, annotations, ...pod } = plan.pod;
+  return {
+    ...(isJsonObject(labels) ? { labels: sortKeys(labels) } : {}),
+    annotations: sortKeys({
+      ...(isJsonObject(annotations) ? annotations : {}),
+      [REVISION]: plan.revision,
+      [SHA]: plan.sha,
+    }),
+    minReplicas: plan.replicas.min,
+    maxReplicas: plan.replicas.max,
+    ...renderStrategy(plan.rollout),
+    ...sorted(pod),
+    model: {
+      modelFormat: { name: plan.modelFormat.name, ...present({ version: plan.modelFormat.version }) },
+      runtime: plan.runtime,
+      protocolVersion: plan.protocolVersion,
+      storageUri: plan.storageUri,
+      resources: { requests: sortKeys(plan.resources.requests), limits: sortKeys(plan.resources.limits) },
+      ...sorted(plan.container),
+    },
+  };
+}
+
+const sorted = (object: JsonObject): JsonObject => {
+  const copy = sortKeys(object);
+  return isJsonObject(copy) ? copy : {};
+};
+
+/** Leaves out what is null. */
+const present = (object: JsonObject): JsonObject =>
+  Object.fromEntries(Object.entries(object).filter(([, value]) => value !== null));
+
+function renderStrategy(rollout: Plan['rollout']): JsonObject {
+  if (rollout === null) return {};
+  const rollingUpdate = present({ maxSurge: rollout.maxSurge, maxUnavailable: rollout.maxUnavailable });
+  const bounds = Object.keys(rollingUpdate).length === 0 ? {} : { rollingUpdate };
+  return { deploymentStrategy: { type: rollout.strategy, ...bounds } };
+}
+
+/** KServe 0.16 gave the modes new names. */
+function spellMode({ deploymentMode, kserveVersion: { major, minor } }: Plan): string {
+  if (major > 0 || minor >= 16) return deploymentMode;
+  return deploymentMode === 'Standard' ? 'RawDeployment' : 'Serverless';
+}
+
+/**
+ * Hashes everything KServe copies to pods. The commit belongs to it: a moved tag brings new weights at the old address.
+ * @returns 16 hex digits
+ */
+function hashSpec(predictor: JsonObject, labels: Json, annotations: Json, sha: string): string {
+  const copied = Object.fromEntries(
+    Object.entries(predictor).filter(([field]) => !SCALE_FIELDS.includes(field)),
+  );
+  return createHash('sha256')
+    .update(canonicalJson({ predictor: copied, labels, annotations, sha }))
+    .digest('hex')
+    .slice(0, 16);
+}
+
+/** What an existing file says about whose it is. */
+export interface ManagedManifest {
+  /** Whether modelhook may replace it: one document with our label. */
+  managed: boolean;
+  repository: string | null;
+  target: { namespace: string; name: string } | null;
+  revision: string | null;
+  specHash: string | null;
+}
+
+const UNMANAGED: ManagedManifest = {
+  managed: false,
+  repository: null,
+  target: null,
+  revision: null,
+  specHash: null,
+};
+
+/**
+ * Reads a file of a GitOps repository. A file of several documents is never ours, whatever they say.
+ * @param text anything; what is not readable is not managed
+ */
+export function readManaged(text: string): ManagedManifest {
+  const { documents, faults } = readYaml('', text);
+  const [document, ...others] = documents;
+  if (faults.length > 0 || document === undefined || others.length > 0) return UNMANAGED;
+  const { value } = document;
+  const pod = ['spec', 'predictor', 'annotations'];
+  const namespace = textAt(value, ['metadata', 'namespace']);
+  const name = textAt(value, ['metadata', 'name']);
+  return {
+    managed: textAt(value, ['metadata', 'labels', MANAGED_BY]) === 'modelhook',
+    repository: textAt(value, ['metadata', 'annotations', REPOSITORY]),
+    target: namespace === null || name === null ? null : { namespace, name },
+    revision: textAt(value, [...pod, REVISION]),
+    specHash: textAt(value, [...pod, SPEC_HASH]),
+  };
+}
+
+function textAt(value: Json, path: readonly string[]): string | null {
+  let at: Json | undefined = value;
+  for (const key of path) at = isJsonObject(at) && Object.hasOwn(at, key) ? at[key] : undefined;
+  return typeof at === 'string' ? at : null;
+}
