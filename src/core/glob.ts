@@ -96,46 +96,51 @@ export function findGlobs(
 /** Beyond this many states the search ends and says yes: only lists of many intertwined exclusions get there. */
 const SEARCH_LIMIT = 20_000;
 
+/** Where the reading of one list stands: the states of each of its patterns. */
+interface Reading {
+  include: readonly States[];
+  exclude: readonly States[];
+}
+
+const startList = (list: GlobList): Reading => ({
+  include: list.include.map(start),
+  exclude: list.exclude.map(start),
+});
+
+const readList = (list: GlobList, { include, exclude }: Reading, char: string): Reading => ({
+  include: list.include.map((glob, at) => read(glob, include[at] ?? [], char)),
+  exclude: list.exclude.map((glob, at) => read(glob, exclude[at] ?? [], char)),
+});
+
+const acceptsList = (list: GlobList, { include, exclude }: Reading): boolean =>
+  list.include.some((glob, at) => accepts(glob, include[at] ?? [])) &&
+  !list.exclude.some((glob, at) => accepts(glob, exclude[at] ?? []));
+
+const isAlive = ({ include }: Reading): boolean => include.some((states) => states.length > 0);
+const isSeparator = (char: string): boolean => char === '/' || char === ':';
+
 /**
  * Whether a name exists that both lists match. Names have no empty segments.
  * @returns the shortest such name; null where there is none; the empty text where it took too long to decide, which
  *   is to be taken for yes
  */
 export function commonName(left: GlobList, right: GlobList): string | null {
-  const lists = [left, right];
-  const globs = lists.flatMap((list) => [...list.include, ...list.exclude]);
-  const owner = lists.flatMap((list) => [
-    ...list.include.map(() => ({ list, excludes: false })),
-    ...list.exclude.map(() => ({ list, excludes: true })),
-  ]);
-  const alphabet = alphabetOf(globs);
-  const some = (list: GlobList, excludes: boolean, test: (at: number) => boolean): boolean =>
-    owner.some((entry, at) => entry.list === list && entry.excludes === excludes && test(at));
-
-  let frontier = [{ name: '', states: globs.map(start) }];
+  const alphabet = alphabetOf([left, right].flatMap((list) => [...list.include, ...list.exclude]));
   const seen = new Set<string>();
-  while (frontier.length > 0) {
-    const next: typeof frontier = [];
-    for (const { name, states } of frontier) {
-      const accepted = (at: number): boolean => {
-        const glob = globs[at];
-        return glob !== undefined && accepts(glob, states[at] ?? []);
-      };
-      const boundary = name === '' || /[/:]$/.test(name);
-      if (!boundary && lists.every((list) => some(list, false, accepted) && !some(list, true, accepted)))
-        return name;
-      for (const char of alphabet) {
-        if (boundary && /[/:]/.test(char)) continue;
-        const reached = globs.map((glob, at) => read(glob, states[at] ?? [], char));
-        if (!lists.every((list) => some(list, false, (at) => (reached[at]?.length ?? 0) > 0))) continue;
-        const key = `${/[/:]/.test(char)} ${reached.join(';')}`;
-        if (seen.has(key)) continue;
-        seen.add(key);
-        next.push({ name: name + char, states: reached });
-      }
-      if (seen.size > SEARCH_LIMIT) return '';
+  // Breadth first: the queue is walked while it grows, and its names only get longer.
+  const queue = [{ name: '', boundary: true, left: startList(left), right: startList(right) }];
+  for (const at of queue) {
+    if (!at.boundary && acceptsList(left, at.left) && acceptsList(right, at.right)) return at.name;
+    if (seen.size > SEARCH_LIMIT) return '';
+    for (const char of alphabet) {
+      const boundary = isSeparator(char);
+      if (boundary && at.boundary) continue;
+      const next = { left: readList(left, at.left, char), right: readList(right, at.right, char) };
+      const key = JSON.stringify([boundary, next]);
+      if (!isAlive(next.left) || !isAlive(next.right) || seen.has(key)) continue;
+      seen.add(key);
+      queue.push({ name: at.name + char, boundary, ...next });
     }
-    frontier = next;
   }
   return null;
 }

@@ -1,7 +1,6 @@
 /** Everything that is decided before rendering: from a policy, a ref and a model card to a plan. */
 import { StalledError } from './errors.ts';
-import type { JsonObject } from './json.ts';
-import { mergeJson } from './json.ts';
+import { type JsonObject, mergeJson } from './json.ts';
 import { explainMatch } from './match.ts';
 import type { ModelCard } from './model-card.ts';
 import { labelValue, pathSegment, unsafePath } from './names.ts';

@@ -1,6 +1,6 @@
 /** Rules for one policy that its schema cannot say: what hangs together, and what Kubernetes and KServe refuse. */
 import { checkGpuResources } from './gpu-profile.ts';
-import { isJsonObject, type Json } from './json.ts';
+import type { Json } from './json.ts';
 import {
   DNS_LABEL,
   isQualifiedKey,
@@ -10,13 +10,12 @@ import {
   MAX_NAME_AND_NAMESPACE,
   unsafePath,
 } from './names.ts';
-import { suggestion } from './nearest.ts';
 import { modeOf, type Policy } from './policy.ts';
+import { checkMatch, checkOverrides, checkReserved, checkTemplates } from './policy-text-checks.ts';
 import { parseQuantity } from './quantity.ts';
 import type { Report } from './schema-faults.ts';
 import { storageUriFault, storageUriWarning } from './storage-uri.ts';
-import { fillTemplate, parseTemplate, TEMPLATE_VARIABLES, templateFault, variablesOf } from './template.ts';
-import type { Path } from './yaml-source.ts';
+import { fillTemplate, TEMPLATE_VARIABLES, variablesOf } from './template.ts';
 
 /** Where faults and warnings of one policy go. */
 export interface Sink {
@@ -38,72 +37,8 @@ export function checkPolicy(policy: Policy, spec: Json, sink: Sink): void {
   checkResources(policy, sink.fault);
   checkScaling(policy, sink);
   checkMetadata(policy, sink.fault);
-  checkOverrides(policy, sink);
-  checkText(spec, ['spec'], sink.fault);
-}
-
-function checkMatch({ match }: Policy, report: Report): void {
-  if (match.tags.include.length + match.branches.include.length === 0)
-    report(
-      ['spec', 'match'],
-      'name what to deploy in tags, in branches, or in both; exclusions alone match nothing',
-    );
-  if (match.repositories.include.length === 0)
-    report(['spec', 'match', 'repositories'], 'exclusions alone match nothing; name at least one repository');
-  for (const [field, { patterns }] of Object.entries(match)) {
-    patterns.forEach((pattern, at) => {
-      const path = ['spec', 'match', field, at];
-      const bare = pattern.replace(/^!/, '');
-      if (/[?[\]]/.test(bare)) report(path, 'only * (within a segment) and ** (across) are wildcards');
-      if (bare === '') report(path, 'there is no pattern after "!"');
-      if (bare.includes('***')) report(path, 'there is no wildcard of three *; write * or **');
-      if (field !== 'repositories' && bare.startsWith('refs/'))
-        report(path, `write the short name, without refs/${field === 'tags' ? 'tags' : 'heads'}/`);
-      if (field === 'repositories' && bare !== '' && !/^[^/]*[:*]/.test(bare))
-        report(path, 'a repository is written <forge name>:<path>, such as gitlab:ml/vision/iris');
-    });
-  }
-}
-
-/** What a template at some place may not name: itself, and what is decided after it. */
-const LATER: Record<string, readonly string[]> = {
-  namespace: ['target.namespace', 'target.name'],
-  name: ['target.name'],
-};
-
-/** @returns whether all templates can be filled */
-function checkTemplates(policy: Policy, report: Report): boolean {
-  let good = true;
-  const places: [Path, string][] = [
-    [['spec', 'target', 'namespace'], policy.target.namespace],
-    [['spec', 'target', 'name'], policy.target.name],
-    [['spec', 'storage', 'uri'], policy.storage.uri],
-    [['spec', 'delivery', 'path'], policy.delivery.path],
-    ...Object.entries(policy.labels).map(([key, text]): [Path, string] => [['spec', 'labels', key], text]),
-    ...Object.entries(policy.annotations).map(([key, text]): [Path, string] => [
-      ['spec', 'annotations', key],
-      text,
-    ]),
-  ];
-  for (const [path, template] of places) {
-    for (const part of parseTemplate(template)) {
-      const fault = templateFault(part);
-      if (fault === null || !('ordinal' in part)) continue;
-      good = false;
-      const hint = part.kind === 'unknown' ? suggestion(part.name, TEMPLATE_VARIABLES) : '';
-      report(path, `${fault}${hint || `; known are ${TEMPLATE_VARIABLES.join(', ')}`}`, {
-        needle: '${',
-        ordinal: part.ordinal,
-      });
-    }
-    const later = path[1] === 'target' ? (LATER[String(path[2])] ?? []) : [];
-    for (const name of variablesOf(template)) {
-      if (!later.includes(name)) continue;
-      good = false;
-      report(path, `\${${name}} is not decided yet here; use another variable`);
-    }
-  }
-  return good;
+  checkOverrides(policy, sink.fault, sink.warn);
+  checkReserved(spec, ['spec'], sink.fault);
 }
 
 const isLiteral = (template: string): boolean => variablesOf(template).size === 0;
@@ -222,95 +157,4 @@ function checkMetadata(policy: Policy, report: Report): void {
         report(path, `"${text}" is no label value: at most 63 letters, digits, ".", "_" and "-"`);
     }
   }
-}
-
-/** Fields of spec.predictor and of its model that modelhook sets itself, with the policy field to use instead. */
-const OWN_POD_FIELDS: Record<string, string> = {
-  model: 'spec.container',
-  minReplicas: 'spec.replicas',
-  maxReplicas: 'spec.replicas',
-  deploymentStrategy: 'spec.rollout',
-};
-const OWN_CONTAINER_FIELDS: Record<string, string> = {
-  modelFormat: 'spec.modelFormat',
-  runtime: 'spec.runtime',
-  protocolVersion: 'spec.protocolVersion',
-  storageUri: 'spec.storage',
-  storageUris: 'spec.storage',
-  storage: 'spec.storage',
-  resources: 'spec.resources',
-};
-
-function checkOverrides(policy: Policy, { fault, warn }: Sink): void {
-  for (const [part, own] of [
-    ['pod', OWN_POD_FIELDS],
-    ['container', OWN_CONTAINER_FIELDS],
-  ] as const) {
-    for (const field of Object.keys(policy[part])) {
-      const instead = own[field];
-      if (instead !== undefined)
-        fault(['spec', part, field], `modelhook sets this field itself; use ${instead}`);
-    }
-    eachText(policy[part], ['spec', part], (path, text) => {
-      for (const name of variablesOf(text))
-        warn(
-          path,
-          `\${${name}} stays as it is: nothing is filled in ${part}, whose text belongs to the container`,
-        );
-    });
-  }
-  if ('name' in policy.container)
-    fault(
-      ['spec', 'container', 'name'],
-      'KServe refuses a name here: it names the container itself; remove it',
-    );
-  for (const field of ['labels', 'annotations'] as const) {
-    const entries = policy.pod[field];
-    if (entries === undefined) continue;
-    if (!isJsonObject(entries)) fault(['spec', 'pod', field], 'expected a map');
-    else
-      for (const [key, value] of Object.entries(entries))
-        if (typeof value !== 'string') fault(['spec', 'pod', field, key], 'expected text; put it in quotes');
-  }
-}
-
-/** What KServe may fill in: it runs Go templates over containers (kserve pkg/controller … ReplacePlaceholders). */
-const PLACEHOLDER = /^\{\{\s*\.(?:Name|Namespace|Labels\.[A-Za-z_]\w*|Annotations\.[A-Za-z_]\w*)\s*\}\}/;
-
-function checkText(spec: Json, path: Path, report: Report): void {
-  const checkOne = (at: Path, text: string, within: boolean): void => {
-    let ordinal = 0;
-    for (let open = text.indexOf('{{'); open >= 0; open = text.indexOf('{{', open + 2), ordinal++) {
-      if (PLACEHOLDER.test(text.slice(open))) continue;
-      const message =
-        'KServe would run this {{ as a Go template; only {{.Name}}, {{.Namespace}}, {{.Labels.x}} and {{.Annotations.x}} are allowed';
-      report(at, message, ...(within ? [{ needle: '{{', ordinal }] : []));
-    }
-  };
-  eachText(
-    spec,
-    path,
-    (at, text) => checkOne(at, text, true),
-    (at, key) => {
-      if (key.startsWith('modelhook.dev/'))
-        report(at, 'keys of modelhook.dev/ belong to modelhook; choose another');
-      checkOne(at, key, false);
-    },
-  );
-}
-
-function eachText(
-  value: Json,
-  path: Path,
-  visitText: (path: Path, text: string) => void,
-  visitKey: (path: Path, key: string) => void = () => {},
-): void {
-  if (typeof value === 'string') visitText(path, value);
-  else if (Array.isArray(value))
-    for (const [at, item] of value.entries()) eachText(item, [...path, at], visitText, visitKey);
-  else if (isJsonObject(value))
-    for (const [key, item] of Object.entries(value)) {
-      visitKey([...path, key], key);
-      eachText(item, [...path, key], visitText, visitKey);
-    }
 }

@@ -12,11 +12,15 @@ import { resolveTarget, valuesOf } from './policy-target.ts';
 import { formatTarget } from './rollout.ts';
 import { variablesOf } from './template.ts';
 
+/** Enough to see what is wrong; policies that all fight one another make one for each pair. */
+const MAX_CONFLICTS = 1000;
+
 /** @returns a fault for each pair, at the policy that comes later by name */
 export function findConflicts(policies: readonly Policy[]): Fault[] {
   const overlap = rememberOverlaps();
   const faults: Fault[] = [];
   for (const [first, second] of pairsThatMayMeet(policies)) {
+    if (faults.length === MAX_CONFLICTS) break;
     const sameStatus = first.environment === second.environment;
     if (!sameStatus && !mayShareTarget(first, second)) continue;
     const event = commonEvent(first, second, overlap);
@@ -40,22 +44,46 @@ export function findConflicts(policies: readonly Policy[]): Fault[] {
 
 const place = ({ source }: Policy): string => `${source.file}:${source.line}:${source.column}`;
 
-/** Only where one's text before the first wildcard starts the other's: sorted, those stand behind one another. */
+/** Policies that share an environment, a fixed namespace, or a namespace that is only known at an event. */
+function groupsOf(policies: readonly Policy[]): Policy[][] {
+  const groups = new Map<string, Policy[]>();
+  const open = new Set(policies.filter(({ target }) => variablesOf(target.namespace).size > 0));
+  const add = (key: string, policy: Policy, others: Iterable<Policy> = []): void => {
+    const group = groups.get(key) ?? [...others];
+    groups.set(key, group);
+    group.push(policy);
+  };
+  for (const policy of policies) {
+    add(JSON.stringify([policy.environment]), policy);
+    const { cluster, namespace } = policy.target;
+    if (!open.has(policy)) add(JSON.stringify([cluster, namespace]), policy, open);
+  }
+  return [...groups.values(), [...open]];
+}
+
+/** Each pair once, whose repositories may overlap, in the order of names. */
 function* pairsThatMayMeet(policies: readonly Policy[]): Generator<[Policy, Policy]> {
-  const entries = policies
-    .flatMap((policy) => policy.match.repositories.include.map(({ prefix }) => ({ prefix, policy })))
-    .sort((left, right) => (left.prefix < right.prefix ? -1 : left.prefix > right.prefix ? 1 : 0));
   const seen = new Map<Policy, Set<Policy>>();
-  for (const [at, { prefix, policy }] of entries.entries()) {
-    for (let next = at + 1; entries[next]?.prefix.startsWith(prefix); next++) {
-      const other = entries[next]?.policy;
-      if (other === undefined || other === policy) continue;
-      const [first, second] = policy.name < other.name ? [policy, other] : [other, policy];
-      const partners = seen.get(first) ?? new Set();
-      if (partners.has(second)) continue;
-      seen.set(first, partners.add(second));
-      yield [first, second];
-    }
+  for (const [one, other] of pairsByPrefix(groupsOf(policies))) {
+    const [first, second] = one.name < other.name ? [one, other] : [other, one];
+    const partners = seen.get(first) ?? new Set();
+    if (partners.has(second)) continue;
+    seen.set(first, partners.add(second));
+    yield [first, second];
+  }
+}
+
+/** Only where one's text before the first wildcard starts the other's: sorted, those stand behind one another. */
+function* pairsByPrefix(groups: readonly Policy[][]): Generator<[Policy, Policy]> {
+  for (const group of groups) {
+    const entries = group
+      .flatMap((policy) => policy.match.repositories.include.map(({ prefix }) => ({ prefix, policy })))
+      .sort((left, right) => (left.prefix < right.prefix ? -1 : left.prefix > right.prefix ? 1 : 0));
+    for (const [at, { prefix, policy }] of entries.entries())
+      for (let next = at + 1; entries[next]?.prefix.startsWith(prefix); next++) {
+        const other = entries[next]?.policy;
+        if (other !== undefined && other !== policy) yield [policy, other];
+      }
   }
 }
 

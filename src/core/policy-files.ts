@@ -13,6 +13,7 @@ import { type Policy, type PolicySet, policySchema } from './policy.ts';
 import { checkPolicy } from './policy-checks.ts';
 import { findConflicts } from './policy-conflicts.ts';
 import { applyDefaults } from './policy-defaults.ts';
+import { checkPodMetadata, checkReserved } from './policy-text-checks.ts';
 import { readRuntime, type ServingRuntime } from './runtime-catalogue.ts';
 import { check, type Report, reporter } from './schema-faults.ts';
 import { type Position, readYaml, type YamlDocument } from './yaml-source.ts';
@@ -117,6 +118,9 @@ function sortDocuments(files: readonly PolicyFile[]): Found {
   const found: Found = { policies: [], profiles: [], runtimes: [], faults: [], warnings: [], notes: [] };
   for (const { path, text } of [...files].sort((left, right) => compare(left.path, right.path))) {
     const { documents, faults } = readYaml(path, text);
+    // What a decoder puts in place of bytes that are no UTF-8.
+    if (text.includes('\ufffd'))
+      faults.push({ file: path, line: 1, column: 1, message: 'the file is not UTF-8; save it as UTF-8' });
     found.faults.push(...faults);
     for (const document of documents) sortDocument({ file: path, document }, found);
   }
@@ -167,7 +171,10 @@ function readProfile({ file, document }: Source, faults: Fault[]): Placed<GpuPro
   const checked = check(gpuProfileSchema, file, document, faults);
   if (checked === null) return [];
   const profile = normaliseGpu(checked.metadata.name, checked.spec);
-  checkGpuResources(profile.resources, ['spec', 'resources'], reporter(file, document, faults));
+  const fault = reporter(file, document, faults);
+  checkGpuResources(profile.resources, ['spec', 'resources'], fault);
+  checkPodMetadata(['spec', 'pod'], profile.pod, fault);
+  checkReserved(document.value, [], fault);
   return [{ item: profile, place: { file, ...document.at(['metadata', 'name']) } }];
 }
 

@@ -14,7 +14,11 @@ export const fields = <Shape extends z.ZodRawShape>(shape: Shape): z.ZodObject<S
   });
 
 /** Takes a message about one place of a document. */
-export type Report = (path: Path, message: string, within?: { needle: string; ordinal: number }) => void;
+export type Report = (
+  path: Path,
+  message: string,
+  within?: { needle: string; ordinal: number } | undefined,
+) => void;
 
 /** @returns a function that adds faults with the places they stand at */
 export const reporter =

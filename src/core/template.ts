@@ -59,7 +59,7 @@ export const variablesOf = (template: string): Set<TemplateVariable> =>
 
 /** What a fault says about one part; null where the part is fine. */
 export function templateFault(part: TemplatePart): string | null {
-  if (part.kind === 'unclosed') return 'a template starts with ${ and has no }';
+  if (part.kind === 'unclosed') return `a template starts with \${ and has no }`;
   if (part.kind === 'unknown') return `unknown template variable \${${part.name}}`;
   return null;
 }

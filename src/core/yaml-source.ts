@@ -22,6 +22,8 @@ import type { Json } from './json.ts';
 export const MAX_YAML_BYTES = 1024 * 1024;
 const MAX_DEPTH = 64;
 const MAX_ALIASES = 100;
+/** A file with as many faults is not what it is taken for. */
+const MAX_FAULTS = 100;
 
 export type Path = readonly (string | number)[];
 export interface Position {
@@ -85,7 +87,9 @@ export function readYaml(file: string, text: string): { documents: YamlDocument[
           : new Inspection(document).findings.map(({ offset, message }) => fault(place(offset), message));
       if (found.length === 0) documents.push(open(document, text, place));
       // A text that is nested too deeply says so once for every level.
-      faults.push(...found.filter((one, at) => at === 0 || one.message !== found[at - 1]?.message));
+      const told = found.filter((one, at) => one.message !== TOO_DEEP || found[at - 1]?.message !== TOO_DEEP);
+      faults.push(...told.slice(0, MAX_FAULTS));
+      if (faults.length >= MAX_FAULTS) break;
     }
     return { documents, faults };
   } catch (error) {

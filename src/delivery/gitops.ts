@@ -19,7 +19,7 @@ export interface GitopsOptions {
   branch: string;
   author: Identity;
   mirror: Mirror;
-  /** Remembers over restarts on which head a push was begun. */
+  /** Remembers over restarts the head up to which every outcome is stored. */
   base: { get(): Promise<string | null>; set(head: string): Promise<void> };
   /** Milliseconds since the epoch. */
   now: () => number;
@@ -46,6 +46,7 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
   async function learnHead(batch: readonly Delivery[], outcomes: Outcomes): Promise<string | null> {
     const since = await base.get();
     const fetched = await mirror.fetchBranch(branch);
+    if (since === null) await base.set(fetched ?? EMPTY);
     if (fetched !== null && since !== null && since !== fetched) {
       const landed = await landedSince(since === EMPTY ? null : since, fetched);
       for (const delivery of batch) {
@@ -154,7 +155,6 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
     }));
     const commits = await importCommits(mirror.dir, DRAFT, on, author, at, drafts);
     const tip = commits.at(-1);
-    await base.set(on ?? EMPTY);
     try {
       const remote = await mirror.remote();
       const refspec = `${tip}:refs/heads/${branch}`;
@@ -195,6 +195,8 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
     async deliver(batch, stillWanted) {
       const outcomes: Outcomes = new Map();
       try {
+        // The caller has stored what came of the batch before; only what follows may need to be found again.
+        if (head !== undefined) await base.set(head ?? EMPTY);
         await deliver(batch, stillWanted, outcomes);
       } catch (error) {
         // What has an outcome keeps it; the rest shares the failure.

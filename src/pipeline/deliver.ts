@@ -2,7 +2,7 @@
 import { StalledError } from '../core/errors.ts';
 import { shortSha } from '../core/ref-event.ts';
 import type { PlanSummary, Rollout, Target } from '../core/rollout.ts';
-import type { Delivery, DeliveryTarget } from '../delivery/target.ts';
+import type { Delivery, DeliveryOutcome, DeliveryTarget } from '../delivery/target.ts';
 import { type SettleDeps, settleFailure } from './retry.ts';
 import type { Stage } from './stage.ts';
 
@@ -34,16 +34,17 @@ export function createDeliver(deps: DeliverDeps): Stage {
     const outcomes = await target.deliver(batch.map(deliveryOf), (ids) =>
       persist(() => store.rollouts.stillWanted(ids)),
     );
-    for (const rollout of batch) {
-      const outcome = outcomes.get(rollout.id);
-      if (outcome?.kind === 'delivered') {
-        const { receipt, message } = outcome;
-        await persist(() =>
-          store.rollouts.advance(rollout.id, { phase: 'delivered', stage: null, message, receipt }),
-        );
-        log.info({ rollout: rollout.id, commit: receipt.commit, path: receipt.path }, 'rollout delivered');
-      } else if (outcome?.kind === 'failed') await settleFailure(deps, rollout, outcome.error);
-    }
+    await Promise.all(batch.map((rollout) => settle(rollout, outcomes.get(rollout.id))));
+  }
+
+  async function settle(rollout: Planned, outcome: DeliveryOutcome | undefined): Promise<void> {
+    if (outcome?.kind === 'delivered') {
+      const { receipt, message } = outcome;
+      await persist(() =>
+        store.rollouts.advance(rollout.id, { phase: 'delivered', stage: null, message, receipt }),
+      );
+      log.info({ rollout: rollout.id, commit: receipt.commit, path: receipt.path }, 'rollout delivered');
+    } else if (outcome?.kind === 'failed') await settleFailure(deps, rollout, outcome.error);
   }
 
   return {

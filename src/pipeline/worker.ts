@@ -22,7 +22,9 @@ export interface Worker {
 interface Running {
   stage: Stage;
   inHand: Set<Promise<void>>;
-  /** Since when it has as much in hand as it can take; null: it has room. */
+  /** Leased and not begun: a claim is a commit, and one for each unit would be half of all commits. */
+  leased: Work[];
+  /** Since when more is due than it can take; null: it has room. */
   fullSince: number | null;
 }
 
@@ -30,40 +32,51 @@ export function createWorker(
   stages: readonly Stage[],
   { store, now, log }: { store: Store; now: () => number; log: Log },
 ): Worker {
-  const running: Running[] = stages.map((stage) => ({ stage, inHand: new Set(), fullSince: null }));
+  const running: Running[] = stages.map((stage) => ({
+    stage,
+    inHand: new Set(),
+    leased: [],
+    fullSince: null,
+  }));
   let timer: NodeJS.Timeout | undefined;
   let stopped = true;
   let looking = false;
   let again = false;
   let unsubscribe: (() => void) | undefined;
 
-  function begin(each: Running, work: Work): void {
-    const promise = work()
-      // A stage settles its own failures; what comes here is the store's, or ours.
-      .catch((error: unknown) =>
-        log.error({ stage: each.stage.name, err: error }, 'work ended without an outcome'),
-      )
-      .finally(() => {
-        each.inHand.delete(promise);
-        wake();
-      });
-    each.inHand.add(promise);
+  /** Begins what is leased, as far as there is room. */
+  function fill(each: Running): void {
+    while (!stopped && each.inHand.size < each.stage.concurrency) {
+      const work = each.leased.shift();
+      if (!work) return;
+      const promise = work()
+        // A stage settles its own failures; what comes here is the store's, or ours.
+        .catch((error: unknown) =>
+          log.error({ stage: each.stage.name, err: error }, 'work ended without an outcome'),
+        )
+        .finally(() => {
+          each.inHand.delete(promise);
+          fill(each);
+          wake();
+        });
+      each.inHand.add(promise);
+    }
   }
 
-  /** How many units a stage may begin now. */
-  function room(each: Running, before: readonly Running[]): number {
-    const { stage, inHand } = each;
+  /** How many units to lease: what can begin now, and as many again to go on with. */
+  function room({ stage, inHand, leased }: Running, before: readonly Running[]): number {
     const held = before.some(({ fullSince }) => fullSince !== null && now() - fullSince < YIELDS_FOR);
-    return stage.yields && held ? 0 : stage.concurrency - inHand.size;
+    const free = stage.concurrency - inHand.size;
+    return leased.length > 0 || free <= 0 || (stage.yields && held) ? 0 : free + stage.concurrency;
   }
 
   async function look(): Promise<void> {
     for (const [index, each] of running.entries()) {
-      const free = room(each, running.slice(0, index));
-      if (stopped || free <= 0) continue;
-      const works = await each.stage.claim(free);
-      for (const work of works) begin(each, work);
-      each.fullSince = works.length >= free ? (each.fullSince ?? now()) : null;
+      const limit = room(each, running.slice(0, index));
+      if (stopped || limit === 0) continue;
+      each.leased.push(...(await each.stage.claim(limit)));
+      each.fullSince = each.leased.length >= limit ? (each.fullSince ?? now()) : null;
+      fill(each);
     }
   }
 

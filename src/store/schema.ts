@@ -1,5 +1,5 @@
 /** The tables. Times are milliseconds since the epoch; what a column may hold is said in store.ts and core. */
-import type { Generated, Kysely } from 'kysely';
+import type { Generated } from 'kysely';
 import type { RefEventKind, RefEventSource } from '../core/ref-event.ts';
 import type { Cause, Phase, Stage } from '../core/rollout.ts';
 
@@ -111,15 +111,4 @@ export interface ReportsTable {
   /** null: nothing to write. */
   due_at: number | null;
   lease: string | null;
-}
-
-/** What the parts of the store share. */
-export interface SqlContext {
-  db: Kysely<Schema>;
-  /** Milliseconds since the epoch. */
-  now: () => number;
-  /** Names this process in the leases it takes. With one process a file, any other name's leases are void. */
-  instance: string;
-  /** Says that work may have become due. Called after the commit. */
-  changed: () => void;
 }

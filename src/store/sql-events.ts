@@ -1,16 +1,21 @@
 import { randomUUID } from 'node:crypto';
 import type { Selectable, Transaction } from 'kysely';
-import { type RefEvent, type RefEventSource, type RefMove, revisionOf } from '../core/ref-event.ts';
-import type { EventsTable, RefsTable, Schema, SqlContext } from './schema.ts';
+import {
+  type RefEvent,
+  type RefEventKind,
+  type RefEventSource,
+  type RefMove,
+  revisionOf,
+} from '../core/ref-event.ts';
+import type { EventsTable, RefsTable, Schema } from './schema.ts';
+import type { SqlContext } from './sql-context.ts';
 import type { EventStore, EventWithRollouts, Page, Recorded } from './store.ts';
 
 export function createEventStore(context: SqlContext): EventStore {
-  const { db, now, changed } = context;
+  const { db, write, now, changed } = context;
   return {
     async record(move, source, delivery) {
-      const recorded = await db
-        .transaction()
-        .execute((trx) => recordMove(trx, now(), move, source, delivery));
+      const recorded = await write((trx) => recordMove(trx, now(), move, source, delivery));
       if (recorded.outcome === 'new') changed();
       return recorded;
     },
@@ -28,7 +33,7 @@ export function createEventStore(context: SqlContext): EventStore {
 
     async matched(matches) {
       const at = now();
-      await db.transaction().execute(async (trx) => {
+      await write(async (trx) => {
         for (const { event, policyRevision, drafts } of matches) {
           await trx
             .updateTable('events')
@@ -170,7 +175,12 @@ export async function recordMove(
   const told = await toldBefore(trx, move, delivery, known);
   if (told) return { outcome: 'repeat', event: eventOf(told) };
   const current = known?.sha ?? null;
-  if (after === null && current === null) return { outcome: 'ignored' };
+  const counter = (known?.counter ?? 0) + 1;
+  if (after === null && current === null) {
+    // Nobody asked about it, but a listing that began before must not bring it back.
+    await place(trx, { repository, ref, sha: null, counter, event_id: known?.event_id ?? null });
+    return { outcome: 'ignored' };
+  }
 
   const event = await trx
     .insertInto('events')
@@ -179,7 +189,7 @@ export async function recordMove(
       repository,
       project_id: projectId,
       ref,
-      kind: after === null ? 'deleted' : (before ?? current) === null ? 'created' : 'moved',
+      kind: kindOf(before, current, after),
       before,
       sha: after,
       source,
@@ -188,13 +198,24 @@ export async function recordMove(
     })
     .returningAll()
     .executeTakeFirstOrThrow();
-  const position = { sha: after, counter: (known?.counter ?? 0) + 1, event_id: event.id };
+  await place(trx, { repository, ref, sha: after, counter, event_id: event.id });
+  return { outcome: 'new', event: eventOf(event) };
+}
+
+/** A forge that gives no `before` may report a move so; a baseline that is where the ref is now tells nothing. */
+function kindOf(before: string | null, current: string | null, after: string | null): RefEventKind {
+  if (after === null) return 'deleted';
+  return before !== null || (current !== null && current !== after) ? 'moved' : 'created';
+}
+
+/** Stores where a ref stands. */
+async function place(trx: Transaction<Schema>, position: Selectable<RefsTable>): Promise<void> {
+  const { repository, ref, ...where } = position;
   await trx
     .insertInto('refs')
-    .values({ repository, ref, ...position })
-    .onConflict((conflict) => conflict.columns(['repository', 'ref']).doUpdateSet(position))
+    .values({ repository, ref, ...where })
+    .onConflict((conflict) => conflict.columns(['repository', 'ref']).doUpdateSet(where))
     .execute();
-  return { outcome: 'new', event: eventOf(event) };
 }
 
 /**

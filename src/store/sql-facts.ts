@@ -1,4 +1,4 @@
-import type { SqlContext } from './schema.ts';
+import type { SqlContext } from './sql-context.ts';
 import type { FactStore } from './store.ts';
 
 export function createFactStore({ db, now, instance }: SqlContext): FactStore {

@@ -1,12 +1,12 @@
-import type { SqlContext } from './schema.ts';
+import type { SqlContext } from './sql-context.ts';
 import { rolloutOf } from './sql-rollouts.ts';
 import type { Report, ReportStore } from './store.ts';
 
-export function createReportStore({ db, now, instance, changed }: SqlContext): ReportStore {
+export function createReportStore({ db, write, now, instance, changed }: SqlContext): ReportStore {
   return {
     async claim(limit) {
       // A try is marked as begun before it is: if this process ends in it, the next one reads the status back.
-      const due = await db.transaction().execute(async (trx) => {
+      const due = await write(async (trx) => {
         const rows = await trx
           .selectFrom('reports')
           .selectAll()
@@ -69,7 +69,14 @@ export function createReportStore({ db, now, instance, changed }: SqlContext): R
     async postponed(report, dueAt) {
       await db
         .updateTable('reports')
-        .set({ lease: null, due_at: dueAt, attempts: report.attempts + 1 })
+        .set((e) => ({
+          lease: null,
+          // What the forge refused for good is given up, but not what came up meanwhile.
+          due_at:
+            dueAt ??
+            e.case().when('version', '=', report.version).then(null).else(e.ref('due_at')).end(),
+          attempts: report.attempts + 1,
+        }))
         .where('id', '=', report.id)
         .execute();
       changed();

@@ -1,9 +1,10 @@
 import type { Selectable } from 'kysely';
-import type { RefsTable, SqlContext } from './schema.ts';
+import type { RefsTable } from './schema.ts';
+import type { SqlContext } from './sql-context.ts';
 import { recordMove } from './sql-events.ts';
 import type { ListedRef, RepositoryStore } from './store.ts';
 
-export function createRepositoryStore({ db, now, instance, changed }: SqlContext): RepositoryStore {
+export function createRepositoryStore({ db, write, now, instance, changed }: SqlContext): RepositoryStore {
   return {
     async claimListings(limit, next) {
       const rows = await db
@@ -49,7 +50,7 @@ export function createRepositoryStore({ db, now, instance, changed }: SqlContext
 
     async applyListing({ repository, counters }, listed) {
       const at = now();
-      const events = await db.transaction().execute(async (trx) => {
+      const events = await write(async (trx) => {
         const { baseline_at, project_id } = await trx
           .selectFrom('repositories')
           .select(['baseline_at', 'project_id'])

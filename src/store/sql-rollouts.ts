@@ -2,13 +2,14 @@ import { randomUUID } from 'node:crypto';
 import type { Selectable, SelectQueryBuilder, Transaction } from 'kysely';
 import { StalledError } from '../core/errors.ts';
 import { formatTarget, type Rollout, statusContext, type Target } from '../core/rollout.ts';
-import type { RolloutsTable, Schema, SqlContext } from './schema.ts';
+import type { RolloutsTable, Schema } from './schema.ts';
+import type { SqlContext } from './sql-context.ts';
 import { pageOf } from './sql-events.ts';
 import type { RolloutChange, RolloutStore } from './store.ts';
 
 type Row = Selectable<RolloutsTable>;
 
-export function createRolloutStore({ db, now, instance, changed }: SqlContext): RolloutStore {
+export function createRolloutStore({ db, write, now, instance, changed }: SqlContext): RolloutStore {
   return {
     async claim(stage, limit, except) {
       let due = db
@@ -32,7 +33,7 @@ export function createRolloutStore({ db, now, instance, changed }: SqlContext): 
 
     async advance(id, change) {
       const at = now();
-      const rollout = await db.transaction().execute((trx) => advance(trx, at, id, change));
+      const rollout = await write((trx) => advance(trx, at, id, change));
       changed();
       return rollout;
     },
@@ -98,7 +99,8 @@ async function advance(
   await refuseSharedTarget(trx, row, change.target);
   const newer = await sameTarget(trx, row.repository, change.target)
     .where('seq', '>', row.seq)
-    .where('phase', 'not in', ['failed', 'cancelled'])
+    // One that failed before its delivery supersedes nothing; what it delivered stays.
+    .where((e) => e.or([e('phase', 'not in', ['failed', 'cancelled']), e('receipt', 'is not', null)]))
     .orderBy('seq', 'desc')
     .executeTakeFirst();
   if (newer) {
@@ -133,12 +135,14 @@ const supersededBy = ({ revision }: Pick<Row, 'revision'>): RolloutChange => ({
   message: `Superseded by ${revision}`,
 });
 
-/** Two policies that claim one target for one event cannot both be right (specification section 5). */
+/**
+ * Two policies that claim one target for one event cannot both be right (specification section 5). The one that has its
+ * plan second is refused, whichever that is.
+ */
 async function refuseSharedTarget(trx: Transaction<Schema>, row: Row, target: Target): Promise<void> {
   const other = await sameTarget(trx, row.repository, target)
     .where('cause_of', '=', row.cause_of)
     .where('policy', '<>', row.policy)
-    .where('seq', '<', row.seq)
     .orderBy('seq')
     .executeTakeFirst();
   if (!other) return;

@@ -2,8 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import { type Dialect, Kysely } from 'kysely';
 import { Migrator } from 'kysely/migration';
+import { createGroupCommit } from './group-commit.ts';
 import * as initial from './migrations/0001-initial.ts';
-import type { Schema, SqlContext } from './schema.ts';
+import type { Schema } from './schema.ts';
+import type { SqlContext } from './sql-context.ts';
 import { createEventStore } from './sql-events.ts';
 import { createFactStore } from './sql-facts.ts';
 import { createReportStore } from './sql-reports.ts';
@@ -32,6 +34,7 @@ function assemble(dialect: Dialect, now: () => number, open: () => void): Store 
   const db = new Kysely<Schema>({ dialect });
   const context: SqlContext = {
     db,
+    write: createGroupCommit(db),
     now,
     instance: randomUUID(),
     changed: () => {

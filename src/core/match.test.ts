@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest';
+import { explainMatch, matchPolicies } from './match.ts';
+import { loadGood, only, policyText } from './policy.fixture.ts';
+
+const match = {
+  repositories: ['plain:ml/*', '!plain:ml/scratch-*'],
+  tags: ['v*', '!v*-rc*'],
+  branches: ['main'],
+};
+const policy = only(loadGood(policyText({ match })));
+const explain = (repository: string, ref: string): string => explainMatch(policy, { repository, ref }).reason;
+
+describe('explainMatch', () => {
+  it('names the patterns that matched', () => {
+    expect(explainMatch(policy, { repository: 'plain:ml/iris', ref: 'refs/tags/v1' })).toEqual({
+      matches: true,
+      repositoryPattern: 'plain:ml/*',
+      refPattern: 'v*',
+      reason: 'repository plain:ml/iris matches plain:ml/*, tag v1 matches v*',
+    });
+  });
+
+  it('names what stood in the way', () => {
+    expect(explain('plain:other/iris', 'refs/tags/v1')).toContain('matches none of plain:ml/*');
+    expect(explain('plain:ml/scratch-1', 'refs/tags/v1')).toContain('is excluded by !plain:ml/scratch-*');
+    expect(explain('plain:ml/iris', 'refs/tags/v1-rc1')).toContain('is excluded by !v*-rc*');
+    expect(explain('plain:ml/iris', 'refs/heads/dev')).toContain('branch dev matches none of main');
+    expect(explain('plain:ml/iris', 'refs/notes/x')).toContain('neither a tag nor a branch');
+  });
+
+  it('says where a policy deploys no branches at all', () => {
+    const tagsOnly = only(loadGood(policyText()));
+    const event = { repository: 'plain:ml/iris', ref: 'refs/heads/main' };
+    expect(explainMatch(tagsOnly, event).reason).toBe('it deploys no branches');
+  });
+});
+
+it('matchPolicies returns every match by name, whatever the order of the files', () => {
+  const texts = ['b', 'c', 'a'].map((name) =>
+    policyText(
+      {
+        match: { repositories: ['plain:ml/*'], tags: name === 'c' ? ['w*'] : ['v*'] },
+        target: { namespace: name },
+      },
+      name,
+    ),
+  );
+  const event = { repository: 'plain:ml/iris', ref: 'refs/tags/v1' };
+  expect(matchPolicies(loadGood(...texts), event).map(({ name }) => name)).toEqual(['a', 'b']);
+});

@@ -1,0 +1,386 @@
+import { describe, expect, it } from 'vitest';
+import { faultsOf, load, loadGood, only, policyText, runtimeText } from './policy.fixture.ts';
+import { type KnownNames, loadPolicies } from './policy-files.ts';
+
+const yaml = `# comment
+apiVersion: modelhook.dev/v1alpha1
+kind: DeploymentPolicy
+metadata:
+  name: production
+spec:
+  match:
+    repositories: ["plain:ml/*"]
+    tags: ["v*"]
+  target:
+    namespace: vision
+  storage:
+    uri: s3://models/\${repository.path}/\${sha}
+  delivery:
+    gitops: fleet
+`;
+const profile = (resources: object, more: object = {}): string =>
+  JSON.stringify({
+    apiVersion: 'modelhook.dev/v1alpha1',
+    kind: 'GpuProfile',
+    metadata: { name: 'half' },
+    spec: { resources, ...more },
+  });
+
+describe('loadPolicies', () => {
+  it('applies the defaults', () => {
+    const policy = only(loadGood(yaml));
+    expect(policy).toMatchObject({
+      name: 'production',
+      source: { file: '0.yaml', line: 5, column: 9 },
+      environment: 'production',
+      target: { cluster: 'default', namespace: 'vision', name: `\${repository.name}` },
+      runtime: { name: null, class: null },
+      protocolVersion: 'v2',
+      gpu: null,
+      resources: {
+        requests: { cpu: '1', memory: '4Gi' },
+        limits: { cpu: '4', memory: '16Gi', 'ephemeral-storage': '10Gi' },
+      },
+      replicas: { min: 1, max: 1 },
+      deploymentMode: 'auto',
+      rollout: null,
+      modelFormat: null,
+      conventions: 'kserve',
+      updateExisting: true,
+      delivery: {
+        gitops: 'fleet',
+        path: `\${target.cluster}/\${target.namespace}/\${target.name}.yaml`,
+        via: 'push',
+        adopt: false,
+      },
+      readiness: { observe: 'auto', timeout: 1_800_000, stability: 0 },
+      suspend: false,
+    });
+    expect(policy.match.tags.patterns).toEqual(['v*']);
+  });
+
+  it('takes null for left out, except that a null resource is left out itself', () => {
+    const policy = only(
+      loadGood(
+        policyText({
+          gpu: null,
+          rollout: null,
+          replicas: { min: 3, max: null },
+          resources: { requests: { cpu: null }, limits: { memory: 32, 'ephemeral-storage': null } },
+        }),
+      ),
+    );
+    expect(policy.resources).toEqual({ requests: { memory: '4Gi' }, limits: { cpu: '4', memory: '32' } });
+    expect(policy.replicas).toEqual({ min: 3, max: 3 });
+  });
+
+  it('gives the set its revision and sorts it by name, whatever the order of files', () => {
+    const texts = ['b', 'a'].map((name) => policyText({ target: { namespace: name } }, name));
+    const set = loadGood(...texts);
+    expect(set.revision).toBe('c0ffee');
+    expect(set.policies.map(({ name }) => name)).toEqual(['a', 'b']);
+    expect(set).toEqual({
+      ...loadGood(...texts.toReversed()),
+      policies: set.policies.map((policy) => expect.objectContaining({ name: policy.name })),
+    });
+  });
+
+  it('reports every fault of every file and document at its place, and no set', () => {
+    const broken = yaml.replace('tags:', 'tgas:').replace('namespace: vision', 'namespace: Vision');
+    const { policies, faults } = load(
+      broken,
+      `${yaml.replace('name: production', 'name: other')}---\nkind: [\n`,
+    );
+    expect(policies).toBeNull();
+    expect(faults.map(({ file, line }) => `${file}:${line}`)).toEqual(['0.yaml:9', '1.yaml:18']);
+  });
+
+  it('suggests the nearest name for an unknown field, at the field', () => {
+    expect(faultsOf(yaml.replace('namespace:', 'namespce:'))).toEqual([
+      '10:3: spec.target.namespace: this field is required',
+      '11:5: unknown field "namespce" in spec.target; did you mean "namespace"?',
+    ]);
+  });
+
+  it.each(['apply: true', 'selfHeal: true', 'via: pullRequest'])(
+    'refuses delivery %s, which is not built',
+    (field) => {
+      expect(faultsOf(yaml.replace('gitops: fleet', `gitops: fleet\n    ${field}`))).toHaveLength(1);
+    },
+  );
+
+  it.each(['onPolicyChange: redeploy', 'onRefDelete: keep', 'conventions: alauda', 'readiness: {grace: {}}'])(
+    'refuses %s, which is not built',
+    (field) => {
+      expect(faultsOf(yaml.replace('  delivery:', `  ${field}\n  delivery:`))).toHaveLength(1);
+    },
+  );
+
+  it('finds an unknown template variable inside its string', () => {
+    expect(faultsOf(yaml.replace('sha}', 'shaa}'))).toEqual([
+      `13:41: spec.storage.uri: unknown template variable \${shaa}; did you mean "sha"?`,
+    ]);
+  });
+
+  it('skips other kinds with a note, and refuses unknown kinds of ours', () => {
+    const { policies, notes } = load(yaml, 'apiVersion: v1\nkind: ConfigMap\n---\n---\n- x\n');
+    expect(policies?.policies).toHaveLength(1);
+    expect(notes.map(({ line, message }) => [line, message])).toEqual([
+      [1, expect.stringContaining('skipped: kind ConfigMap')],
+      [5, expect.stringContaining('a document without a kind')],
+    ]);
+    expect(faultsOf('apiVersion: modelhook.dev/v1alpha1\nkind: DeploymentPolcy\n')).toEqual([
+      '2:7: unknown kind "DeploymentPolcy"; did you mean "DeploymentPolicy"?',
+    ]);
+    expect(faultsOf(yaml.replace('v1alpha1', 'v1'))[0]).toContain(
+      '2:13: expected apiVersion modelhook.dev/v1alpha1',
+    );
+  });
+
+  it('names both places of a name that is taken', () => {
+    const { faults } = load(
+      yaml,
+      yaml,
+      profile({ 'amd.com/gpu': 1 }),
+      profile({ 'amd.com/gpu': 1 }),
+      runtimeText('r'),
+      runtimeText('r'),
+    );
+    expect(faults.map(({ file, message }) => `${file}: ${message}`)).toEqual([
+      '1.yaml: DeploymentPolicy "production" is defined a second time; first at 0.yaml:5:9',
+      expect.stringMatching(/^3\.yaml: GpuProfile "half" .* first at 2\.yaml:1:\d+$/),
+      expect.stringMatching(/^5\.yaml: ClusterServingRuntime "r" .* first at 4\.yaml:1:\d+$/),
+    ]);
+  });
+
+  it('refuses what is not UTF-8', () => {
+    expect(faultsOf(`${yaml}# \ufffd\n`)).toEqual(['1:1: the file is not UTF-8; save it as UTF-8']);
+  });
+
+  it('takes names like __proto__ and constructor for what they are', () => {
+    expect(faultsOf(yaml.replace('  delivery:', '  constructor: 1\n  delivery:'))[0]).toContain(
+      'unknown field "constructor"',
+    );
+    expect(faultsOf(policyText({ container: { constructor: 1, toString: 'x' } }))).toEqual([]);
+  });
+});
+
+describe('names of clusters and GitOps repositories', () => {
+  const withKnown = (spec: object, known: KnownNames | undefined) =>
+    loadPolicies([{ path: 'a.yaml', text: policyText(spec) }], 'c0ffee', known);
+  const messages = (spec: object, known?: KnownNames): string[] =>
+    withKnown(spec, known).faults.map(({ message }) => message);
+
+  it('are not checked where nothing is known', () => {
+    expect(messages({ target: { namespace: 'vision', cluster: 'prod' } })).toEqual([]);
+  });
+
+  it('are the only one configured where they are left out', () => {
+    const known = { clusters: ['prod'], gitops: ['fleet'] };
+    const policy = withKnown({ delivery: null }, known).policies?.policies[0];
+    expect([policy?.target.cluster, policy?.delivery.gitops]).toEqual(['prod', 'fleet']);
+  });
+
+  it('are required where several, or no GitOps repository, could be meant', () => {
+    const several = { clusters: ['a', 'b'], gitops: ['c', 'd'] };
+    expect(messages({ delivery: null }, several)).toEqual([
+      expect.stringContaining('spec.target.cluster: this field is required'),
+      expect.stringContaining('spec.delivery.gitops: this field is required'),
+    ]);
+    expect(messages({ delivery: null })).toEqual([expect.stringContaining('--config')]);
+  });
+
+  it('are refused where they are not configured, with the nearest', () => {
+    const known = { clusters: ['prod'], gitops: ['fleet'] };
+    const spec = { target: { namespace: 'vision', cluster: 'prd' }, delivery: { gitops: 'flet' } };
+    expect(messages(spec, known)).toEqual([
+      'spec.target.cluster: modelhook.yaml has no cluster "prd"; did you mean "prod"?',
+      'spec.delivery.gitops: modelhook.yaml has no GitOps repository "flet"; did you mean "fleet"?',
+    ]);
+  });
+});
+
+describe('GPU profiles', () => {
+  it('are found by name and put into the limits', () => {
+    const policy = only(
+      loadGood(
+        policyText({ gpuProfile: 'half' }),
+        profile({ 'nvidia.com/gpualloc': 1, 'nvidia.com/gpucores': 50 }),
+      ),
+    );
+    expect(policy.resources.limits).toMatchObject({
+      'nvidia.com/gpualloc': '1',
+      'nvidia.com/gpucores': '50',
+    });
+    expect(policy.gpu?.name).toBe('half');
+  });
+
+  it('give way to a limit of the policy itself', () => {
+    const spec = { gpuProfile: 'half', resources: { limits: { 'nvidia.com/gpucores': 80 } } };
+    const policy = only(
+      loadGood(policyText(spec), profile({ 'nvidia.com/gpualloc': 1, 'nvidia.com/gpucores': 50 })),
+    );
+    expect(policy.resources.limits['nvidia.com/gpucores']).toBe('80');
+  });
+
+  it.each([
+    [{ 'nvidia.com/gpu': 1, 'nvidia.com/gpucores': 50 }, /whole cards/],
+    [{ 'nvidia.com/gpucores': 101 }, /1 to 100/],
+    [{ 'nvidia.com/gpu': 0 }, /at least 1/],
+    [{ 'nvidia.com/gpu': 0.5 }, /whole number/],
+    [{ 'a b': 1 }, /no name of a resource/],
+  ])('refuse %j', (resources, expected) => {
+    expect(faultsOf(profile(resources)).join()).toMatch(expected);
+    expect(faultsOf(policyText({ gpu: { resources } })).join()).toMatch(expected);
+  });
+
+  it('refuse whole cards beside shares from the limits', () => {
+    const spec = {
+      gpu: { resources: { 'nvidia.com/gpu': 1 } },
+      resources: { limits: { 'nvidia.com/gpumem': 10 } },
+    };
+    expect(faultsOf(policyText(spec))).toEqual([expect.stringContaining('whole cards')]);
+  });
+
+  it('must exist, and stand alone', () => {
+    expect(faultsOf(policyText({ gpuProfile: 'hlf' }), profile({ 'amd.com/gpu': 1 }))[0]).toContain(
+      'did you mean "half"?',
+    );
+    const both = policyText({ gpuProfile: 'half', gpu: { resources: { 'amd.com/gpu': 1 } } });
+    expect(faultsOf(both, profile({ 'amd.com/gpu': 1 }))[0]).toContain('keep one of the two');
+  });
+});
+
+describe('rules for a policy', () => {
+  it.each<[string, object, RegExp]>([
+    ['no tags and no branches', { match: { repositories: ['a:b'] } }, /in tags, in branches/],
+    ['exclusions alone', { match: { repositories: ['!a:b'], tags: ['!v*'] } }, /exclusions alone/],
+    [
+      'a repository without its forge',
+      { match: { repositories: ['ml/iris'], tags: ['v*'] } },
+      /<forge name>:<path>/,
+    ],
+    ['a full ref name', { match: { repositories: ['a:b'], tags: ['refs/tags/v1'] } }, /without refs\/tags\//],
+    ['another wildcard', { match: { repositories: ['a:b'], tags: ['v?'] } }, /are wildcards/],
+    ['a name KServe refuses', { target: { namespace: 'a', name: '1iris' } }, /no name KServe takes/],
+    ['a name of 41 characters', { target: { namespace: 'a', name: 'a'.repeat(41) } }, /at most 40/],
+    [
+      'name and namespace too long together',
+      { target: { namespace: 'n'.repeat(20), name: 'a'.repeat(33) } },
+      /53 characters together/,
+    ],
+    ['a namespace that is none', { target: { namespace: 'A' } }, /no namespace/],
+    [
+      'a target that names itself',
+      { target: { namespace: 'a', name: `\${target.name}` } },
+      /not decided yet/,
+    ],
+    ['min over max', { replicas: { min: 2, max: 1 } }, /min 2 is more than max 1/],
+    ['Standard with min 0', { replicas: { min: 0, max: 2 }, deploymentMode: 'Standard' }, /raises it to 1/],
+    [
+      'a strategy with Knative',
+      { rollout: { strategy: 'Recreate' }, replicas: { min: 0, max: 2 } },
+      /Standard mode only/,
+    ],
+    ['Recreate with bounds', { rollout: { strategy: 'Recreate', maxSurge: 1 } }, /belong to RollingUpdate/],
+    [
+      'no pod ever replaced',
+      { rollout: { strategy: 'RollingUpdate', maxSurge: 0, maxUnavailable: '0%' } },
+      /both 0/,
+    ],
+    ['a request over its limit', { resources: { requests: { cpu: 8 } } }, /set resources\.limits\.cpu too/],
+    ['a quantity that is none', { resources: { limits: { memory: '4GB' } } }, /no quantity/],
+    ['a storage address without slashes', { storage: { uri: 's3:models/x' } }, /two slashes/],
+    ['a Hub address of three parts', { storage: { uri: 'hf://a/b/c' } }, /hf:\/\/owner\/model/],
+    ['a path that leaves the repository', { delivery: { gitops: 'f', path: '../x.yaml' } }, /segment "\.\."/],
+    ['a key of ours', { labels: { 'modelhook.dev/x': 'y' } }, /belong to modelhook/],
+    [
+      'a key of ours deep in the pod',
+      { pod: { annotations: { 'modelhook.dev/x': 'y' } } },
+      /belong to modelhook/,
+    ],
+    [
+      'the label that marks what is managed',
+      { labels: { 'app.kubernetes.io/managed-by': 'me' } },
+      /sets this key itself/,
+    ],
+    [
+      'the mode as an annotation',
+      { annotations: { 'serving.kserve.io/deploymentMode': 'Standard' } },
+      /sets this key itself/,
+    ],
+    ['a label value that is none', { labels: { team: 'a/b' } }, /no label value/],
+    [
+      'a label that is a number',
+      { labels: { team: 1 } },
+      /expected text, got the number 1; put it in quotes/,
+    ],
+    ['a key that is none', { annotations: { 'a b': 'x' } }, /no key of Kubernetes/],
+    ['a field that modelhook sets', { container: { storageUri: 's3://x' } }, /use spec\.storage/],
+    ['a model in the pod', { pod: { model: {} } }, /use spec\.container/],
+    ['a name of the container', { container: { name: 'kserve-container' } }, /KServe refuses a name/],
+    ['a Go template', { container: { args: ['{{ range }}'] } }, /Go template/],
+    ['a pod annotation that is no text', { pod: { annotations: { a: true } } }, /expected text/],
+    ['a mode that is none', { deploymentMode: 'standard' }, /did you mean "Standard"\?/],
+    ['a time that is none', { readiness: { timeout: '30' } }, /such as 90s, 30m/],
+    ['an environment with a template', { environment: `\${branch}` }, /expected letters/],
+  ])('refuse %s', (_name, spec, expected) => {
+    expect(faultsOf(policyText(spec)).join('\n')).toMatch(expected);
+  });
+
+  it('allow the placeholders KServe fills in', () => {
+    expect(faultsOf(policyText({ container: { args: ['--name={{.Name}}', '{{ .Labels.team }}'] } }))).toEqual(
+      [],
+    );
+  });
+
+  it('warn of what works only perhaps', () => {
+    const warnings = load(
+      policyText({
+        storage: { uri: 'ftp://models/x', pvc: 'claim' },
+        container: { args: [`\${sha} \${PORT}`] },
+        replicas: { min: 0, max: 0 },
+        deploymentMode: 'Knative',
+      }),
+      runtimeText('mlserver2'),
+    ).warnings.map(({ message }) => message);
+    expect(warnings).toEqual(
+      [
+        expect.stringContaining('ClusterStorageContainer'),
+        expect.stringContaining('upstream KServe ignores'),
+        expect.stringContaining('max 0'),
+        expect.stringContaining(`\${sha} stays as it is`),
+        expect.stringContaining('did you mean "mlserver2"?'),
+      ].map((expected) => expected),
+    );
+  });
+});
+
+describe('runtimes', () => {
+  it('are read with what choosing one needs', () => {
+    const text = runtimeText(
+      'mlserver',
+      { disabled: true, protocolVersions: ['v2'], supportedModelFormats: [{ name: 'sklearn', version: 1 }] },
+      { namespace: 'vision', labels: { 'cpaas.io/runtime-class': 'mlserver' } },
+    );
+    expect(loadGood(text).runtimes).toEqual([
+      {
+        kind: 'ServingRuntime',
+        name: 'mlserver',
+        namespace: 'vision',
+        class: 'mlserver',
+        disabled: true,
+        formats: [{ name: 'sklearn', version: '1', autoSelect: false, priority: 0 }],
+        protocolVersions: ['v2'],
+        multiNode: false,
+        multiModel: false,
+        containers: [],
+        source: { file: '0.yaml', line: 1, column: expect.any(Number) },
+      },
+    ]);
+  });
+
+  it('of a namespace name it', () => {
+    expect(faultsOf(runtimeText('r', {}, { namespace: '' }))[0]).toContain('belongs to a namespace');
+  });
+});
