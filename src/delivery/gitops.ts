@@ -79,31 +79,39 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
     outcomes: Outcomes,
   ): Promise<void> {
     for (;;) {
-      head ??= await learnHead(batch, outcomes);
-      const changes = await decide(batch, head, stillWanted, outcomes);
+      const on = head ?? (await learnHead(batch, outcomes));
+      head = on;
+      const changes = await decide(batch, on, stillWanted, outcomes);
       if (changes.length === 0) return;
-      const refusal = await commitAndPush(changes, head, outcomes);
+      const refusal = await commitAndPush(changes, on, outcomes);
       if (refusal === null) return;
 
-      const before: string | null = head;
       head = await learnHead(changes, outcomes);
-      if (head !== before) {
+      if (head !== on) {
         log.info({ gitops: name, head }, 'somebody else pushed in between; building on that');
         continue;
       }
       if (refusal.transient) throw refusal.error;
-      // The head has not moved, so this is no race: the server refuses what we push. Find out which of them.
-      const undecided = changes.filter(({ rolloutId }) => !outcomes.has(rolloutId));
-      const [only, ...more] = undecided;
-      if (only && more.length === 0) {
-        outcomes.set(only.rolloutId, { kind: 'failed', error: refusedBy(name, refusal.error) });
-        return;
-      }
-      const middle = Math.ceil(undecided.length / 2);
-      await deliver(undecided.slice(0, middle), stillWanted, outcomes);
-      await deliver(undecided.slice(middle), stillWanted, outcomes);
+      return findCulprit(changes, refusal.error, stillWanted, outcomes);
+    }
+  }
+
+  /** The head has not moved, so this is no race: the server refuses something of what we push. Halves tell what. */
+  async function findCulprit(
+    changes: readonly Delivery[],
+    error: GitError,
+    stillWanted: StillWanted,
+    outcomes: Outcomes,
+  ): Promise<void> {
+    const undecided = changes.filter(({ rolloutId }) => !outcomes.has(rolloutId));
+    const [only, ...more] = undecided;
+    if (only && more.length === 0) {
+      outcomes.set(only.rolloutId, { kind: 'failed', error: refusedBy(name, error) });
       return;
     }
+    const middle = Math.ceil(undecided.length / 2);
+    await deliver(undecided.slice(0, middle), stillWanted, outcomes);
+    await deliver(undecided.slice(middle), stillWanted, outcomes);
   }
 
   /** Compares a batch with what the branch holds. @returns those that change it, in order */
@@ -199,7 +207,8 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
         if (head !== undefined) await base.set(head ?? EMPTY);
         await deliver(batch, stillWanted, outcomes);
       } catch (error) {
-        // What has an outcome keeps it; the rest shares the failure.
+        // What has an outcome keeps it; the rest shares the failure. What we knew of the branch may be part of it.
+        head = undefined;
         for (const { rolloutId } of batch)
           if (!outcomes.has(rolloutId)) outcomes.set(rolloutId, { kind: 'failed', error });
       }
