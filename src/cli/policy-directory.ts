@@ -1,8 +1,8 @@
 /** Policies from a directory on disk, for the commands that work without a controller. */
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadConfig } from '../config.ts';
-import { messageOf } from '../core/errors.ts';
+import { loadConfigWithoutSecrets } from '../config.ts';
+import { type Fault, messageOf } from '../core/errors.ts';
 import { type LoadedPolicies, loadPolicies, type PolicyFile } from '../core/policy-files.ts';
 import { MAX_YAML_BYTES } from '../core/yaml-source.ts';
 
@@ -12,7 +12,7 @@ export class DirectoryError extends Error {
 }
 
 /**
- * Loads every `.yaml` and `.yml` file below a directory. Symbolic links are not followed: what is read is what a
+ * Loads every `.yaml` file below a directory, as the controller does. Symbolic links are not followed: what is read is what a
  * commit of the directory would hold.
  * @param configFile modelhook.yaml, to check the names of clusters and GitOps repositories against
  * @throws DirectoryError where the directory cannot be read; ConfigError where modelhook.yaml cannot be used
@@ -25,19 +25,31 @@ export async function loadPolicyDirectory(
   const known =
     configFile === undefined
       ? undefined
-      : { clusters: [], gitops: Object.keys(loadConfig(configFile).gitops) };
-  return loadPolicies(await readFiles(directory), `directory ${directory}`, known);
+      : { clusters: [], gitops: Object.keys(loadConfigWithoutSecrets(configFile).gitops) };
+  const { files, ignored } = await readFiles(directory);
+  const loaded = loadPolicies(files, `directory ${directory}`, known);
+  return { ...loaded, notes: [...ignored.map(misnamed), ...loaded.notes] };
 }
 
-async function readFiles(directory: string): Promise<PolicyFile[]> {
+/** A file that looks like a policy and is none to the controller is worth a word. */
+const misnamed = (file: string): Fault => ({
+  file,
+  line: 1,
+  column: 1,
+  message: 'is not read: policies are in files whose names end in .yaml',
+});
+
+async function readFiles(directory: string): Promise<{ files: PolicyFile[]; ignored: string[] }> {
   try {
     const entries = await readdir(directory, { recursive: true, withFileTypes: true });
     const paths = entries
       .filter((entry) => entry.isFile() && /\.ya?ml$/.test(entry.name))
-      .map((entry) => join(entry.parentPath, entry.name));
+      .map((entry) => join(entry.parentPath, entry.name))
+      .sort();
     const files: PolicyFile[] = [];
-    for (const path of paths.sort()) files.push({ path, text: await readStart(path) });
-    return files;
+    for (const path of paths.filter((path) => path.endsWith('.yaml')))
+      files.push({ path, text: await readStart(path) });
+    return { files, ignored: paths.filter((path) => path.endsWith('.yml')) };
   } catch (error) {
     const message = `the policy directory ${directory} cannot be read: ${messageOf(error)}`;
     throw new DirectoryError(message, { cause: error });

@@ -15,7 +15,7 @@ export const validateCommand = (): Command =>
     .description(
       'Check policies, GPU profiles and serving runtimes: every fault with its file, line and column.',
     )
-    .argument('<dir>', 'the directory; all .yaml and .yml files below it are read')
+    .argument('<dir>', 'the directory; all .yaml files below it are read')
     .option('-c, --config <file>', 'modelhook.yaml, to check names of clusters and GitOps repositories too')
     .addOption(
       new Option('--output <format>', 'how to write the result').choices(['text', 'json']).default('text'),

@@ -74,7 +74,7 @@ function read(glob: Glob, states: States, char: string): States {
   return close(glob, next);
 }
 
-export function matchesGlob(glob: Glob, text: string): boolean {
+function matchesGlob(glob: Glob, text: string): boolean {
   if (!text.startsWith(glob.prefix)) return false;
   if (glob.prefix.length === glob.steps.length) return text === glob.prefix;
   let states = start(glob);

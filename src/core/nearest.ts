@@ -15,7 +15,7 @@ function editDistance(left: string, right: string): number {
 }
 
 /** @returns the candidate that was most likely meant; null where none is near enough to be worth saying */
-export function nearest(name: string, candidates: Iterable<string>): string | null {
+function nearest(name: string, candidates: Iterable<string>): string | null {
   if (name.length > 64) return null;
   let best: string | null = null;
   let bestDistance = Math.max(2, Math.ceil(name.length / 3)) + 1;

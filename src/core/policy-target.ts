@@ -3,7 +3,7 @@ import { StalledError } from './errors.ts';
 import type { ModelCard } from './model-card.ts';
 import { kubernetesName, MAX_NAME, MAX_NAME_AND_NAMESPACE, MIN_HASHED_NAME } from './names.ts';
 import { modeOf, type Policy } from './policy.ts';
-import { parseRef, parseRepositoryId, revisionOf } from './ref-event.ts';
+import { parseRef, parseRepositoryId, revisionOf, shortSha } from './ref-event.ts';
 import type { Target } from './rollout.ts';
 import { fillTemplate, type TemplateValues, variablesOf } from './template.ts';
 
@@ -27,7 +27,7 @@ export function valuesOf(policy: Policy, event: RefAtCommit, card: ModelCard | n
     tag: ref?.kind === 'tag' ? ref.name : null,
     branch: ref?.kind === 'branch' ? ref.name : null,
     sha: event.sha,
-    shortSha: event.sha.slice(0, 7),
+    shortSha: shortSha(event.sha),
     revision: revisionOf(event.ref, event.sha),
     environment: policy.environment,
     'target.cluster': policy.target.cluster,

@@ -22,7 +22,7 @@ const duration = z
   .regex(/^(?:\d{1,6}(?:ms|s|m|h))+$/, 'expected a time such as 90s, 30m or 1h30m');
 const version = z.union([z.string().min(1), z.int()], { error: 'expected a version; put it in quotes' });
 
-export const PROTOCOLS = ['v1', 'v2', 'grpc-v1', 'grpc-v2'] as const;
+const PROTOCOLS = ['v1', 'v2', 'grpc-v1', 'grpc-v2'] as const;
 
 /** Every field a policy can have. Null and left out are the same, except for single resources. */
 const specSchema = fields({

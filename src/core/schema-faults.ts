@@ -58,7 +58,7 @@ export function check<Output>(
 const where = (path: Path): string => (path.length === 0 ? '' : ` in ${formatPath(path)}`);
 
 /** `spec.match.tags[0]`; a key that is no plain word stands in quotes. */
-export const formatPath = (path: Path): string =>
+const formatPath = (path: Path): string =>
   path.reduce<string>((text, part) => {
     if (typeof part === 'number') return `${text}[${part}]`;
     if (!/^[\w-]+$/.test(part)) return `${text}["${part}"]`;

@@ -84,8 +84,8 @@ describe('toYaml', () => {
   });
 
   it('quotes what YAML 1.1 would not read as text', () => {
-    expect(toYaml({ a: 'yes', b: '1e3', c: '0x1', d: '12345678', on: 'x' })).toBe(
-      'a: "yes"\nb: "1e3"\nc: "0x1"\nd: "12345678"\n"on": x\n',
+    expect(toYaml({ a: 'yes', b: '1e3', c: '0x1', d: '12345678', e: '+_1', on: 'x' })).toBe(
+      'a: "yes"\nb: "1e3"\nc: "0x1"\nd: "12345678"\ne: "+_1"\n"on": x\n',
     );
   });
 

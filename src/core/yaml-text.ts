@@ -10,7 +10,7 @@ import type { Json } from './json.ts';
 const ESCAPED = /[\u0000-\u0009\u000b-\u001f\u007f-\u00a0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]/u;
 const RAW = /[\u007f-\u00a0\u2028\u2029\ufeff\ufffe\uffff]/g;
 /** What YAML 1.1 reads as something else than text, beyond what the library knows: `=`, `<<`, numbers with `_` or `:`. */
-const SPECIAL = /^(?:[=~]|<<|[-+.]?[0-9][0-9a-fox_.:e+-]*|[-+]?\.(?:inf|nan))$/i;
+const SPECIAL = /^(?:[=~]|<<|[-+.]?[0-9_][0-9a-fox_.:e+-]*|[-+]?\.(?:inf|nan))$/i;
 /** Blocks are only for text that looks the same in them: no line starts or ends with a space, and none is empty. */
 const BLOCK = /^(?:\S|\S.*\S)(?:\n(?:\S|\S.*\S))*\n?$/;
 

@@ -72,6 +72,6 @@ export function createPolicyRefresh({
 
 /** Repositories that a policy names without a wildcard: their refs are listed though they never sent an event. */
 function namedRepositories(policies: readonly Policy[]): string[] {
-  const patterns = policies.flatMap(({ match }) => match.repositories.include.map(({ pattern }) => pattern));
-  return [...new Set(patterns.filter((pattern) => !pattern.includes('*')))];
+  const patterns = policies.flatMap(({ match }) => match.repositories.patterns);
+  return [...new Set(patterns.filter((pattern) => !pattern.startsWith('!') && !pattern.includes('*')))];
 }

@@ -1,5 +1,4 @@
 /** What every store does, whatever database is under it. */
-// biome-ignore lint/style/noRestrictedImports: this is a test suite, run by the tests of each store
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { StalledError } from '../core/errors.ts';
 import type { RefEvent } from '../core/ref-event.ts';
@@ -143,7 +142,10 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         };
         expect(recorded).toMatchObject({ outcome: 'new', event });
         const id = recorded.outcome === 'new' ? recorded.event.id : '';
-        expect(await store.events.get(id)).toEqual({ ...(recorded as { event: RefEvent }).event, rollouts: [] });
+        expect(await store.events.get(id)).toEqual({
+          ...(recorded as { event: RefEvent }).event,
+          rollouts: [],
+        });
       });
 
       it('carries the names of SHA-256 repositories whole', async () => {
@@ -185,12 +187,16 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
       it('the same position of another ref or another repository is another event', async () => {
         await tell(store, { after: A });
         expect(await tell(store, { after: A, ref: 'refs/tags/v1.0.1' })).toMatchObject({ outcome: 'new' });
-        expect(await tell(store, { after: A, repository: 'plain:ml/rose' })).toMatchObject({ outcome: 'new' });
+        expect(await tell(store, { after: A, repository: 'plain:ml/rose' })).toMatchObject({
+          outcome: 'new',
+        });
       });
 
       it('a move is one more event', async () => {
         await tell(store, { after: A });
-        expect(await tell(store, { before: A, after: B })).toMatchObject({ event: { kind: 'moved', before: A } });
+        expect(await tell(store, { before: A, after: B })).toMatchObject({
+          event: { kind: 'moved', before: A },
+        });
         expect(await history()).toEqual([`created ${A}`, `moved ${B}`]);
       });
 
@@ -237,7 +243,9 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
       it('reading the ref makes the event that no webhook told', async () => {
         await tell(store, { after: A });
         const move = { repository: IRIS, projectId: null, ref: TAG, before: A, after: B };
-        expect(await store.events.record(move, 'reading', null)).toMatchObject({ event: { source: 'reading' } });
+        expect(await store.events.record(move, 'reading', null)).toMatchObject({
+          event: { source: 'reading' },
+        });
         repeats(
           await tell(store, { before: A, after: B }),
           (await store.events.record(move, 'reading', null)) as Recorded,
@@ -409,7 +417,8 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
 
       it('are due for all known repositories at a start', async () => {
         await store.repositories.scheduleListings([IRIS, 'plain:ml/rose']);
-        for (const repository of await claim()) await store.repositories.postponeListing(repository, NOON + 9);
+        for (const repository of await claim())
+          await store.repositories.postponeListing(repository, NOON + 9);
         expect(await claim()).toEqual([]);
         await store.repositories.scheduleListings('all');
         expect((await claim()).toSorted()).toEqual([IRIS, 'plain:ml/rose']);
@@ -439,12 +448,13 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         for (const tag of ['v1', 'v2', 'v3']) await tell(store, { ref: `refs/tags/${tag}`, after: A });
         const events = await store.events.unmatched(2);
         expect(events.map(({ ref }) => ref)).toEqual(['refs/tags/v1', 'refs/tags/v2']);
-        await store.events.matched(
-          events.map((event) => ({ event, policyRevision: REVISION, drafts: [] })),
-        );
+        await store.events.matched(events.map((event) => ({ event, policyRevision: REVISION, drafts: [] })));
         expect((await store.events.unmatched(10)).map(({ ref }) => ref)).toEqual(['refs/tags/v3']);
         const [first] = events;
-        expect(await store.events.get(first?.id ?? '')).toMatchObject({ policyRevision: REVISION, rollouts: [] });
+        expect(await store.events.get(first?.id ?? '')).toMatchObject({
+          policyRevision: REVISION,
+          rollouts: [],
+        });
       });
 
       it('makes one pending rollout for each policy, with its first line in the timeline', async () => {
@@ -503,7 +513,9 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
       });
 
       it('stores all of a batch or nothing: an event is not matched without its rollouts', async () => {
-        const told = await Promise.all(['v1', 'v2'].map((tag) => tell(store, { ref: `refs/tags/${tag}`, after: A })));
+        const told = await Promise.all(
+          ['v1', 'v2'].map((tag) => tell(store, { ref: `refs/tags/${tag}`, after: A })),
+        );
         const events = told.flatMap((recorded) => (recorded.outcome === 'new' ? [recorded.event] : []));
         const broken = { policy: null as unknown as string, environment: 'production' };
         const matches = events.map((event, index) => ({
@@ -540,14 +552,23 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
       it('leaves alone what is due later, and takes it then', async () => {
         const { id } = await one(rollOut(store));
         await store.rollouts.claim('resolve', 1);
-        await store.rollouts.advance(id, { attempts: 1, dueAt: NOON + 1000, message: 'Trying again', quiet: true });
+        await store.rollouts.advance(id, {
+          attempts: 1,
+          dueAt: NOON + 1000,
+          message: 'Trying again',
+          quiet: true,
+        });
         expect(await store.rollouts.claim('resolve', 1)).toEqual([]);
         harness.clock.now = NOON + 1000;
         expect(await store.rollouts.claim('resolve', 1)).toMatchObject([{ id, attempts: 1 }]);
       });
 
       it('passes over the GitOps repositories that are busy', async () => {
-        for (const [tag, gitops] of [['v1', 'fleet'], ['v2', 'edge'], ['v3', 'lab']] as const) {
+        for (const [tag, gitops] of [
+          ['v1', 'fleet'],
+          ['v2', 'edge'],
+          ['v3', 'lab'],
+        ] as const) {
           const { id } = await one(rollOut(store, { tag }));
           await store.rollouts.advance(id, planned({ ...TARGET, name: tag }, { gitops }));
         }
@@ -558,7 +579,12 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
       it('never gives one rollout to two that claim at once', async () => {
         for (const tag of ['v1', 'v2', 'v3', 'v4']) await rollOut(store, { tag });
         const claims = await Promise.all([1, 2, 3, 4, 5].map(() => store.rollouts.claim('resolve', 2)));
-        expect(claims.flat().map(({ revision }) => revision).toSorted()).toEqual(['v1', 'v2', 'v3', 'v4']);
+        expect(
+          claims
+            .flat()
+            .map(({ revision }) => revision)
+            .toSorted(),
+        ).toEqual(['v1', 'v2', 'v3', 'v4']);
       });
     });
 
@@ -599,7 +625,12 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
           { phase: 'pending', message: 'Trying again: no route', at: NOON },
           { phase: 'delivered', message: 'Committed ccccccc to fleet', at: NOON + 7 },
         ]);
-        expect(rollout).toMatchObject({ phase: 'delivered', stage: null, finishedAt: NOON + 7, receipt: RECEIPT });
+        expect(rollout).toMatchObject({
+          phase: 'delivered',
+          stage: null,
+          finishedAt: NOON + 7,
+          receipt: RECEIPT,
+        });
       });
 
       it('changes nothing of a rollout that has ended but its receipt: the commit is a fact', async () => {
@@ -636,7 +667,10 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         const [older, newer] = await inOrder({ tag: 'v1' }, { tag: 'v2', sha: B });
         await store.rollouts.advance(older.id, planned());
         await store.rollouts.claim('deliver', 1);
-        expect(await store.rollouts.advance(newer.id, planned())).toMatchObject({ id: newer.id, phase: 'pending' });
+        expect(await store.rollouts.advance(newer.id, planned())).toMatchObject({
+          id: newer.id,
+          phase: 'pending',
+        });
         expect(await store.rollouts.get(older.id)).toMatchObject({
           phase: 'superseded',
           stage: null,
@@ -727,11 +761,17 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         await store.rollouts.advance(first.id, planned());
         const refused = store.rollouts.advance(second.id, planned());
         await expect(refused).rejects.toBeInstanceOf(StalledError);
-        await expect(refused).rejects.toThrow(/"models(-too)?" and "models(-too)?" .*refs\/tags\/v1\.0\.0.*prod\/vision\/iris/);
+        await expect(refused).rejects.toThrow(
+          /"models(-too)?" and "models(-too)?" .*refs\/tags\/v1\.0\.0.*prod\/vision\/iris/,
+        );
         await expect(refused).rejects.toThrow(`"${first.policy}"`);
         await expect(refused).rejects.toThrow(`"${second.policy}"`);
         // Nothing of it is stored: the stage says so, and then it has failed.
-        expect(await store.rollouts.get(second.id)).toMatchObject({ phase: 'pending', target: null, plan: null });
+        expect(await store.rollouts.get(second.id)).toMatchObject({
+          phase: 'pending',
+          target: null,
+          plan: null,
+        });
         expect(await phaseOf(first)).toBe('pending');
       });
 
@@ -745,7 +785,12 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
     });
 
     describe('reports', () => {
-      const STATUS = { context: 'modelhook/production', state: 'pending', description: 'Queued', url: 'u' } as const;
+      const STATUS = {
+        context: 'modelhook/production',
+        state: 'pending',
+        description: 'Queued',
+        url: 'u',
+      } as const;
       const claim = () => store.reports.claim(10);
       const told = async () => (await claim()).map(({ rollout }) => `${rollout.revision} ${rollout.message}`);
       const onlyReport = async () => {
@@ -949,7 +994,9 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
           ({ revision, environment }) => `${revision} ${environment}`,
         );
       const events = async (query: object) =>
-        (await store.events.list({ limit: 50, ...query })).items.map(({ ref }) => ref.replace(/^refs\/tags\//, ''));
+        (await store.events.list({ limit: 50, ...query })).items.map(({ ref }) =>
+          ref.replace(/^refs\/tags\//, ''),
+        );
 
       it('are newest first', async () => {
         expect(await rollouts({})).toEqual(
@@ -961,7 +1008,10 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
       it('can be narrowed to a repository, a phase, an environment, and all of these', async () => {
         expect(await rollouts({ repository: IRIS })).toHaveLength(4);
         expect(await rollouts({ phase: 'failed' })).toEqual(['v2 production']);
-        expect(await rollouts({ environment: 'staging', repository: IRIS })).toEqual(['v2 staging', 'v0 staging']);
+        expect(await rollouts({ environment: 'staging', repository: IRIS })).toEqual([
+          'v2 staging',
+          'v0 staging',
+        ]);
         expect(await rollouts({ environment: 'staging', phase: 'failed' })).toEqual([]);
         expect(await events({ repository: 'plain:ml/rose' })).toEqual(['refs/heads/main', 'v1']);
         expect(await events({ phase: 'failed' })).toEqual(['v2']);
@@ -970,21 +1020,24 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         expect(await events({ environment: 'staging', phase: 'failed' })).toEqual([]);
       });
 
-      it.each(['rollouts', 'events'] as const)('of %s come in pages that neither repeat nor miss any', async (kind) => {
-        const seen: string[] = [];
-        let before: number | undefined;
-        for (let pages = 0; pages < 20; pages += 1) {
-          const page = await store[kind].list({ limit: 3, before });
-          seen.push(...page.items.map(({ id }) => id));
-          if (page.nextCursor === null) break;
-          expect(page.items).toHaveLength(3);
-          expect(page.nextCursor).toMatch(/^[A-Za-z0-9_-]+$/);
-          before = Number(page.nextCursor);
-        }
-        const all = await store[kind].list({ limit: 200 });
-        expect(all.nextCursor).toBeNull();
-        expect(seen).toEqual(all.items.map(({ id }) => id));
-      });
+      it.each(['rollouts', 'events'] as const)(
+        'of %s come in pages that neither repeat nor miss any',
+        async (kind) => {
+          const seen: string[] = [];
+          let before: number | undefined;
+          for (let pages = 0; pages < 20; pages += 1) {
+            const page = await store[kind].list({ limit: 3, before });
+            seen.push(...page.items.map(({ id }) => id));
+            if (page.nextCursor === null) break;
+            expect(page.items).toHaveLength(3);
+            expect(page.nextCursor).toMatch(/^[A-Za-z0-9_-]+$/);
+            before = Number(page.nextCursor);
+          }
+          const all = await store[kind].list({ limit: 200 });
+          expect(all.nextCursor).toBeNull();
+          expect(seen).toEqual(all.items.map(({ id }) => id));
+        },
+      );
 
       it('end without a cursor where the last page is just full', async () => {
         expect((await store.rollouts.list({ limit: 8 })).nextCursor).toBeNull();

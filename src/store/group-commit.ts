@@ -1,6 +1,7 @@
 /** Group commit: writes that wait while one is on its way share the next transaction, and its one wait for the disk. */
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Schema } from './schema.ts';
+import { StoreUnavailableError } from './store.ts';
 
 /** Bounds how long the first of a group waits for the last. */
 const GROUP = 100;
@@ -46,7 +47,8 @@ export function createGroupCommit(db: Kysely<Schema>): Write {
           const result = await work(trx);
           settle = () => resolve(result);
         } catch (error) {
-          // A full disk has undone the whole transaction already: then this throws too, and fails the group.
+          // A full disk has undone the whole transaction already, savepoint and all: that fails the group.
+          if (error instanceof StoreUnavailableError) throw error;
           await sql`rollback to savepoint work`.execute(trx);
           settle = () => reject(error);
         }

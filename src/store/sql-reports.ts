@@ -73,8 +73,7 @@ export function createReportStore({ db, write, now, instance, changed }: SqlCont
           lease: null,
           // What the forge refused for good is given up, but not what came up meanwhile.
           due_at:
-            dueAt ??
-            e.case().when('version', '=', report.version).then(null).else(e.ref('due_at')).end(),
+            dueAt ?? e.case().when('version', '=', report.version).then(null).else(e.ref('due_at')).end(),
           attempts: report.attempts + 1,
         }))
         .where('id', '=', report.id)

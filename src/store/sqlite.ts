@@ -1,15 +1,16 @@
 /** SQLite through node:sqlite, as the database Kysely's own dialect expects. */
-import { mkdirSync } from 'node:fs';
+import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { type Dialect, SqliteDialect, type SqliteStatement } from 'kysely';
 import { StoreUnavailableError } from './store.ts';
 
+const READ_ONLY = 8;
 /** Primary result codes that mean "not now": the file or the disk under it, not the statement (sqlite.org/rescode.html). */
 const UNAVAILABLE: ReadonlyMap<number, string> = new Map([
   [5, 'is locked by another process'],
   [6, 'is locked by another process'],
-  [8, 'is read-only'],
+  [READ_ONLY, 'is read-only'],
   [10, 'cannot be read or written (I/O error)'],
   [13, 'cannot grow: the disk is full'],
   [14, 'cannot be opened'],
@@ -32,13 +33,18 @@ export class SqliteFile {
    * @throws StoreUnavailableError naming the file, where another process has it or it cannot be opened
    */
   open(): void {
-    this.#attempt(() => {
-      if (this.#path !== ':memory:') {
-        mkdirSync(dirname(this.#path), { recursive: true });
-        this.#guard ??= takeAlone(this.#path);
-      }
-      this.#connect();
-    });
+    try {
+      this.#attempt(() => {
+        if (this.#path !== ':memory:') {
+          mkdirSync(dirname(this.#path), { recursive: true });
+          this.#guard ??= takeAlone(this.#path);
+        }
+        this.#connect();
+      });
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   close(): void {
@@ -58,15 +64,16 @@ export class SqliteFile {
   #connect(): void {
     this.#statements.clear();
     this.#database?.close();
+    if (this.#path !== ':memory:') alignSideFiles(this.#path);
     const database = new DatabaseSync(this.#path);
     this.#database = database;
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000;');
-    this.#reopen = false;
+    // A handle that was opened read-only stays so after the file is writable again.
+    this.#reopen = !isWritable(database);
   }
 
   /** Kysely prepares every statement anew; the same text is prepared once here. */
   #prepare(sql: string): SqliteStatement {
-    // A handle that was opened read-only stays so after the file is writable again.
     if (this.#reopen && !this.#database?.isTransaction) this.#attempt(() => this.#connect());
     const known = this.#statements.get(sql);
     if (known) return known;
@@ -124,6 +131,30 @@ function takeAlone(path: string): DatabaseSync {
     );
   }
   return guard;
+}
+
+function isWritable(database: DatabaseSync): boolean {
+  try {
+    database.exec('BEGIN IMMEDIATE; ROLLBACK');
+    return true;
+  } catch (error) {
+    if (resultCode(error) === READ_ONLY) return false;
+    throw error;
+  }
+}
+
+/**
+ * SQLite makes the files beside a database no more writable than that was at the time, and uses them as they are: made
+ * while the database was read-only, they would keep it so for ever.
+ */
+function alignSideFiles(path: string): void {
+  for (const file of [`${path}-wal`, `${path}-shm`]) {
+    try {
+      chmodSync(file, statSync(path).mode & 0o777);
+    } catch {
+      // It is not there, or somebody else's: then opening the database says more.
+    }
+  }
 }
 
 function resultCode(error: unknown): number | null {

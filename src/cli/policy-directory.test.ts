@@ -1,0 +1,214 @@
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { policyText, runtimeText } from '../core/policy.fixture.ts';
+import { renderCommand } from './render.ts';
+import { validateCommand } from './validate.ts';
+
+const SHA = 'a'.repeat(40);
+let directory: string;
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'modelhook-'));
+  await mkdir(join(directory, 'deep'));
+  await writeFile(join(directory, 'deep', 'runtime.yaml'), runtimeText('mlserver'));
+});
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  process.exitCode = undefined;
+  await rm(directory, { recursive: true });
+});
+
+const write = (name: string, text: string | Uint8Array): Promise<void> =>
+  writeFile(join(directory, name), text);
+
+async function run(command: Command, ...argv: string[]) {
+  const out: string[] = [];
+  const err: string[] = [];
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => out.push(String(text)) > 0);
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => err.push(String(text)) > 0);
+  await command.parseAsync(argv, { from: 'user' });
+  const code = process.exitCode ?? 0;
+  vi.restoreAllMocks();
+  return { code, out: out.join(''), err: err.join('') };
+}
+
+describe('validate', () => {
+  const validate = (...argv: string[]) => run(validateCommand(), directory, ...argv);
+
+  it('says on standard error that all is well', async () => {
+    await write('policy.yaml', policyText());
+    expect(await validate()).toEqual({
+      code: 0,
+      out: '',
+      err: '1 policy, 0 GPU profiles, 1 runtime: no faults\n',
+    });
+  });
+
+  it('writes faults to standard output, notes and warnings to standard error', async () => {
+    await write('policy.yaml', policyText({ replicas: { min: 2, max: 1 }, runtime: { name: 'mlservr' } }));
+    await write('other.yaml', 'kind: ConfigMap\n');
+    const { code, out, err } = await validate();
+    expect(code).toBe(1);
+    expect(out).toMatch(/policy\.yaml:1:\d+: spec\.replicas: min 2 is more than max 1\n$/);
+    expect(err).toMatch(/other\.yaml:1:1: note: skipped: kind ConfigMap/);
+    expect(err).toMatch(/warning: spec\.runtime\.name: .*did you mean "mlserver"\?/);
+  });
+
+  it('says of a file that only looks like a policy that it is not read', async () => {
+    await write('policy.yaml', policyText());
+    await write('second.yml', policyText({ nope: 1 }));
+    const { code, err } = await validate();
+    expect(code).toBe(0);
+    expect(err).toMatch(/second\.yml:1:1: note: is not read: .* end in \.yaml/);
+  });
+
+  it('needs no secret to check names against modelhook.yaml', async () => {
+    await write('policy.yaml', policyText({ delivery: { gitops: 'fleat' } }));
+    const config = join(directory, 'modelhook.yml');
+    await writeFile(
+      config,
+      'forges: { plain: { kind: git, url: /srv/git, webhookSecrets: [{ env: NOT_SET_ANYWHERE }] } }\n' +
+        'policies: { repository: plain:a/b }\ngitops: { fleet: { repository: plain:a/c } }\n',
+    );
+    const { code, out } = await validate('--config', config);
+    expect(code).toBe(1);
+    expect(out).toContain('fleat');
+  });
+
+  it('writes one JSON document for editors and CI', async () => {
+    await write('policy.yaml', policyText({ nope: 1 }));
+    const { code, out } = await validate('--output', 'json');
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toEqual({
+      faults: [
+        {
+          file: join(directory, 'policy.yaml'),
+          line: 1,
+          column: expect.any(Number),
+          message: expect.any(String),
+        },
+      ],
+      warnings: [],
+      notes: [],
+    });
+  });
+
+  it('refuses a file that is too large, is no text or is no UTF-8, and goes on', async () => {
+    await write('large.yaml', 'x'.repeat(3 * 1024 * 1024));
+    await write('latin1.yaml', new Uint8Array([0x61, 0xff]));
+    await write('nul.yaml', 'a\0');
+    const { out } = await validate();
+    expect(out.split('\n').map((line) => line.split('/').at(-1))).toEqual([
+      expect.stringContaining('large.yaml:1:1: the file is larger than 1 MiB'),
+      expect.stringContaining('latin1.yaml:1:1: the file is not UTF-8'),
+      expect.stringContaining('nul.yaml:1:2: the file holds a NUL byte'),
+      '',
+    ]);
+  });
+
+  it('follows no symbolic link', async () => {
+    await symlink('/etc', join(directory, 'etc'));
+    await symlink(join(directory, 'nowhere'), join(directory, 'broken.yaml'));
+    expect((await validate()).code).toBe(0);
+  });
+
+  it('ends with 2 where the directory cannot be read', async () => {
+    const { code, out, err } = await run(validateCommand(), join(directory, 'missing'));
+    expect([code, out]).toEqual([2, '']);
+    expect(err).toContain('cannot be read');
+  });
+});
+
+describe('render', () => {
+  const render = (...argv: string[]) =>
+    run(
+      renderCommand(),
+      ...['--policies', directory, '--repository', 'plain:ml/iris', '--ref', 'refs/tags/v1', '--sha', SHA],
+      ...argv,
+    );
+
+  const card = async (): Promise<string> => {
+    await write('README.md', '---\nlibrary_name: sklearn\n---\n');
+    return join(directory, 'README.md');
+  };
+
+  it('prints one manifest for each matching policy', async () => {
+    await write(
+      'a.yaml',
+      `${policyText({}, 'a')}\n---\n${policyText({ target: { namespace: 'two' } }, 'b')}`,
+    );
+    const { code, out } = await render('--model-card', await card());
+    expect(code).toBe(0);
+    expect(out.split('---\n').map((text) => /namespace: (.*)/.exec(text)?.[1])).toEqual(['vision', 'two']);
+    const one = await render(
+      '--model-card',
+      await card(),
+      '--policy',
+      'b',
+      '--kserve',
+      '0.15',
+      '--output',
+      'json',
+    );
+    expect(JSON.parse(one.out).metadata).toMatchObject({
+      namespace: 'two',
+      annotations: { 'serving.kserve.io/deploymentMode': 'RawDeployment' },
+    });
+  });
+
+  it('says of each policy why it does not match', async () => {
+    await write('a.yaml', policyText({ match: { repositories: ['plain:nlp/*'], tags: ['*'] } }));
+    const { code, out, err } = await render();
+    expect([code, out]).toEqual([1, '']);
+    expect(err).toBe(
+      'no policy matches refs/tags/v1 of plain:ml/iris\n  production: repository plain:ml/iris matches none of plain:nlp/*\n',
+    );
+  });
+
+  it('says what is missing, and prints what can be rendered', async () => {
+    await write(
+      'a.yaml',
+      `${policyText({}, 'a')}\n---\n${policyText({ target: { namespace: 'two' }, modelFormat: { name: 'sklearn' } }, 'b')}`,
+    );
+    const { code, out, err } = await render();
+    expect(code).toBe(1);
+    expect(out).toContain('namespace: two');
+    expect(err).toBe('policy a: there is no model card; give one with --model-card\n');
+  });
+
+  it('says which policy was probably meant', async () => {
+    await write('a.yaml', policyText());
+    expect((await render('--policy', 'prodution')).err).toContain('did you mean "production"?');
+  });
+
+  it('shows the faults of the policies', async () => {
+    await write('a.yaml', policyText({ nope: 1 }));
+    const { code, err } = await render();
+    expect(code).toBe(1);
+    expect(err).toContain('unknown field "nope"');
+  });
+
+  it('ends with 2 where a file cannot be read', async () => {
+    await write('a.yaml', policyText());
+    expect((await render('--model-card', join(directory, 'missing'))).code).toBe(2);
+    expect(
+      (
+        await run(
+          renderCommand(),
+          '--policies',
+          join(directory, 'missing'),
+          '--repository',
+          'a:b',
+          '--ref',
+          'refs/tags/v1',
+          '--sha',
+          SHA,
+        )
+      ).code,
+    ).toBe(2);
+  });
+});

@@ -1,0 +1,202 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { StalledError } from './errors.ts';
+import { renderInferenceService } from './inference-service.ts';
+import type { ModelCard } from './model-card.ts';
+import { KSERVE_NAME, LABEL_VALUE, unsafePath } from './names.ts';
+import { makePlan, needsModelCard, type PlanInput } from './plan.ts';
+import { loadGood, only, policyText, runtimeText } from './policy.fixture.ts';
+import { TEMPLATE_VARIABLES } from './template.ts';
+
+const card: ModelCard = { library: 'sklearn', pipelineTag: null, license: null, tags: [], baseModel: [] };
+const SHA = '1234567'.padEnd(40, 'a');
+
+function planOf(spec: object, more: Partial<PlanInput> = {}) {
+  const policies = loadGood(policyText(spec), runtimeText('mlserver'));
+  return makePlan({
+    policy: only(policies),
+    policies,
+    repository: 'plain:ml/vision/iris',
+    projectId: null,
+    ref: 'refs/tags/v1.0.0',
+    sha: SHA,
+    modelCard: { kind: 'card', card },
+    ...more,
+  });
+}
+
+describe('makePlan', () => {
+  it('fills every template', () => {
+    const plan = planOf({
+      target: { namespace: `\${repository.group}`, name: `\${repository.name}-\${shortSha}` },
+      storage: { uri: `s3://m/\${repository.path}/\${revision}` },
+      annotations: {
+        a: `\${repository.subgroup} \${environment} \${target.cluster} \${target.name} \${modelCard.library}`,
+      },
+    });
+    expect(plan).toMatchObject({
+      target: { cluster: 'default', namespace: 'ml', name: 'iris-1234567' },
+      storageUri: 's3://m/ml/vision/iris/v1.0.0',
+      annotations: { a: 'vision production default iris-1234567 sklearn' },
+      path: 'default/ml/iris-1234567.yaml',
+      gitops: 'fleet',
+      revision: 'v1.0.0',
+      policyRevision: 'c0ffee',
+    });
+  });
+
+  it('takes the commit as the revision of a branch', () => {
+    const plan = planOf({ match: { repositories: ['**'], branches: ['*'] } }, { ref: 'refs/heads/main' });
+    expect(plan.revision).toBe(SHA);
+  });
+
+  it('says what was chosen and from where', () => {
+    expect(planOf({})).toMatchObject({
+      why: 'Policy production deploys it: repository plain:ml/vision/iris matches plain:ml/**, tag v1.0.0 matches v*.',
+      decisions: [
+        `target default/vision/iris, from \${repository.name}`,
+        'runtime mlserver, named by the policy, from the runtime catalogue',
+        'model format sklearn, from library_name of the model card',
+        `storage s3://models/ml/vision/iris/${SHA}`,
+        'no GPU',
+        'deployment mode Standard, replicas 1 to 1',
+        'KServe 0.20, assumed',
+      ],
+      warnings: [],
+    });
+  });
+
+  it('says why a name was altered', () => {
+    const plan = planOf({}, { repository: 'plain:ml/Iris' });
+    expect(plan.target.name).toMatch(/^iris-[0-9a-f]{8}$/);
+    expect(plan.decisions[0]).toContain('made a valid name of "Iris"');
+  });
+
+  it('cuts a name to what its namespace leaves in Standard mode', () => {
+    const target = { namespace: 'n'.repeat(30) };
+    const repository = `plain:ml/${'a'.repeat(40)}`;
+    expect(planOf({ target }, { repository }).target.name).toMatch(/^a{13}-[0-9a-f]{8}$/);
+    expect(planOf({ target, deploymentMode: 'Knative' }, { repository }).target.name).toBe('a'.repeat(40));
+  });
+
+  it('refuses a name that its namespace leaves no room for', () => {
+    const plan = () => planOf({ target: { namespace: 'n'.repeat(50) } });
+    expect(plan).toThrow(StalledError);
+    expect(plan).toThrow(/leaves no room.*use a shorter namespace/);
+  });
+
+  it('makes each value in a path one segment', () => {
+    const delivery = { gitops: 'fleet', path: `models/\${repository.path}/\${branch}.yaml` };
+    const plan = planOf(
+      { delivery, match: { repositories: ['**'], branches: ['**'] } },
+      { ref: 'refs/heads/feature/x' },
+    );
+    expect(plan.path).toMatch(/^models\/ml-vision-iris-[0-9a-f]{8}\/feature-x-[0-9a-f]{8}\.yaml$/);
+  });
+
+  it('makes a value a label, and keeps the original as an annotation', () => {
+    const plan = planOf({ labels: { path: `\${repository.path}`, tag: `\${tag}` } });
+    expect(plan.labels).toEqual({ path: 'ml-vision-iris', tag: 'v1.0.0' });
+    expect(plan.annotations).toEqual({ path: 'ml/vision/iris' });
+  });
+
+  it('merges the pods of the GPU profile and the policy', () => {
+    const plan = planOf({
+      gpu: {
+        resources: { 'amd.com/gpu': 1 },
+        pod: { tolerations: [{ key: 'gpu' }], nodeSelector: { a: 'x', b: 'x' } },
+      },
+      pod: { tolerations: [{ key: 'mine' }], nodeSelector: { b: 'y' } },
+    });
+    expect(plan.pod).toEqual({
+      tolerations: [{ key: 'gpu' }, { key: 'mine' }],
+      nodeSelector: { a: 'x', b: 'y' },
+    });
+    expect(plan.decisions).toContain('GPU from the policy: amd.com/gpu 1');
+  });
+
+  it('refuses an address that KServe would', () => {
+    const storage = { uri: `hf://ml/\${repository.name}:\${branch}` };
+    const plan = () =>
+      planOf({ storage, match: { repositories: ['**'], branches: ['**'] } }, { ref: 'refs/heads/feature/x' });
+    expect(plan).toThrow(/spec\.storage\.uri: "hf:\/\/ml\/iris:feature\/x"/);
+  });
+
+  it('refuses a variable that has no value', () => {
+    expect(() => planOf({ target: { namespace: 'a', name: `\${branch}` } })).toThrow(/has no value here/);
+  });
+
+  it('refuses a version of KServe that is none', () => {
+    expect(() => planOf({}, { kserveVersion: 'latest' })).toThrow(/no version of KServe/);
+  });
+});
+
+describe('the model card', () => {
+  const unavailable = {
+    modelCard: { kind: 'unavailable', reason: new StalledError('no README.md', 'add it') },
+  } as const;
+
+  it('is needed for the model format and where a template names it', () => {
+    const needs = (spec: object): boolean => needsModelCard(only(loadGood(policyText(spec))));
+    const modelFormat = { name: 'sklearn' };
+    expect(needs({})).toBe(true);
+    expect(needs({ modelFormat })).toBe(false);
+    expect(needs({ modelFormat, labels: { task: `\${modelCard.pipelineTag}` } })).toBe(true);
+  });
+
+  it('fails the plan with its own reason where it is needed, and only there', () => {
+    expect(() => planOf({}, unavailable)).toThrow('no README.md; add it');
+    expect(planOf({ modelFormat: { name: 'sklearn', version: 1 } }, unavailable).modelFormat).toEqual({
+      name: 'sklearn',
+      version: '1',
+    });
+  });
+
+  it('must name the library or the task where they are needed', () => {
+    const modelCard = { kind: 'card', card: { ...card, library: null } } as const;
+    expect(() => planOf({}, { modelCard })).toThrow(/no library_name.*spec\.modelFormat/);
+    expect(() => planOf({ labels: { task: `\${modelCard.pipelineTag}` } })).toThrow(/no pipeline_tag/);
+  });
+});
+
+it('a policy that was accepted renders for any event and card, or says what to do', () => {
+  const all = TEMPLATE_VARIABLES.map((name) => `\${${name}}`);
+  const specs = [
+    {},
+    { target: { namespace: `\${repository.group}`, name: `\${tag}` } },
+    { labels: Object.fromEntries(all.map((text, at) => [`l${at}`, text])) },
+    { storage: { uri: `s3://m/${all.join('/')}` }, delivery: { gitops: 'f', path: `${all.join('/')}.yaml` } },
+    {
+      storage: { uri: `hf://\${target.namespace}/\${repository.name}:\${revision}` },
+      modelFormat: { name: 'sklearn' },
+    },
+  ];
+  const text = fc.string({ unit: 'binary', maxLength: 60 });
+  const maybe = fc.option(text);
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...specs),
+      text,
+      fc.tuple(fc.constantFrom('refs/tags/', 'refs/heads/', ''), text),
+      fc.record({ library: fc.oneof(fc.constant('sklearn'), maybe), pipelineTag: maybe }),
+      (spec, path, ref, found) => {
+        try {
+          const plan = planOf(spec, {
+            repository: `plain:${path}`,
+            ref: ref.join(''),
+            modelCard: { kind: 'card', card: { ...card, ...found } },
+          });
+          expect(plan.target.name).toMatch(KSERVE_NAME);
+          expect(plan.target.namespace).toMatch(KSERVE_NAME);
+          expect(plan.target.name.length + plan.target.namespace.length).toBeLessThanOrEqual(52);
+          expect(unsafePath(plan.path)).toBeNull();
+          expect(Object.values(plan.labels).filter((value) => !LABEL_VALUE.test(value))).toEqual([]);
+          renderInferenceService(plan);
+        } catch (error) {
+          expect(error).toBeInstanceOf(StalledError);
+        }
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
