@@ -1,4 +1,7 @@
 /** The command line. Each command is a file in cli/. */
-import { createProgram } from './cli/program.ts';
+import { enableCompileCache } from 'node:module';
 
+// For those who start this file itself; bin/modelhook.js has done it already.
+enableCompileCache();
+const { createProgram } = await import('./cli/program.ts');
 await createProgram().parseAsync();

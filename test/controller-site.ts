@@ -12,7 +12,7 @@ import { git } from '../src/git/git.ts';
 
 export const SECRET = 'the-secret-of-the-test-forge';
 const AUTHOR = { name: 'Test', email: 'test@example.com' };
-const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+const MAIN = fileURLToPath(new URL('../bin/modelhook.js', import.meta.url));
 
 /** A policy that deploys version tags of everything below ml/ to the fleet. */
 export const POLICY = `apiVersion: modelhook.dev/v1alpha1

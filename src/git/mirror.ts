@@ -50,34 +50,49 @@ export class Mirror {
 
   /**
    * Brings refs up to date with the newest commit of each and no blobs: enough to read a model card, without weights.
+   * A pattern that matches nothing is no error.
    * @throws StalledError where the server would send the weights all the same
    */
   async fetchShallow(refspecs: readonly string[]): Promise<void> {
     const remote = await this.#ready();
-    await git(
-      [
-        'fetch',
-        '--quiet',
-        '--no-tags',
-        '--no-write-fetch-head',
-        '--prune',
-        '--depth=1',
-        '--filter=blob:none',
-        '--',
-        remote.url,
-        ...refspecs,
-      ],
-      { dir: this.dir, remote, onStderr: (text) => refuseUnfiltered(remote.url, text) },
-    );
+    try {
+      await git(
+        [
+          'fetch',
+          '--quiet',
+          '--no-tags',
+          '--no-write-fetch-head',
+          '--prune',
+          '--depth=1',
+          '--filter=blob:none',
+          '--',
+          remote.url,
+          ...refspecs,
+        ],
+        { dir: this.dir, remote, onStderr: (text) => refuseUnfiltered(remote.url, text) },
+      );
+    } catch (error) {
+      // With --depth, having nothing to fetch is exit code 1, and the one failure that git does not explain.
+      if (!(error instanceof GitError && error.code === 1 && error.stderr === '')) throw error;
+    }
   }
 
-  /** Brings refs up to date with all they contain. A pattern that matches nothing is no error. */
+  /**
+   * Makes sure that a commit is there, without its blobs.
+   * @throws GitError where the repository does not have it
+   */
+  async fetchCommit(sha: string): Promise<void> {
+    await this.#ready();
+    if ((await this.resolve(`${sha}^{commit}`)) === null) await this.fetchShallow([sha]);
+  }
+
+  /** Brings refs up to date with all they contain; what is gone there goes here. A pattern that matches nothing is no error. */
   async fetch(refspecs: readonly string[]): Promise<void> {
     const remote = await this.#ready();
-    await git(['fetch', '--quiet', '--no-tags', '--no-write-fetch-head', '--', remote.url, ...refspecs], {
-      dir: this.dir,
-      remote,
-    });
+    await git(
+      ['fetch', '--quiet', '--no-tags', '--no-write-fetch-head', '--prune', '--', remote.url, ...refspecs],
+      { dir: this.dir, remote },
+    );
   }
 
   /** @returns the object a ref of the mirror points to; null where it is not there */

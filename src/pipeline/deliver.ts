@@ -22,19 +22,24 @@ export function createDeliver(deps: DeliverDeps): Stage {
   const busy = new Set<string>();
 
   async function deliver(name: string, batch: readonly Planned[]): Promise<void> {
-    const target = targets.get(name);
-    if (!target) {
-      const error = new StalledError(
-        `the GitOps repository "${name}" is not configured`,
-        'add it to gitops in modelhook.yaml, or name another in the policy',
+    try {
+      const outcomes = await targetOf(name).deliver(batch.map(deliveryOf), (ids) =>
+        persist(() => store.rollouts.stillWanted(ids)),
       );
-      for (const rollout of batch) await settleFailure(deps, rollout, error);
-      return;
+      await Promise.all(batch.map((rollout) => settle(rollout, outcomes.get(rollout.id))));
+    } catch (error) {
+      // Targets give each delivery its outcome; what one throws all the same is the whole batch's.
+      await Promise.all(batch.map((rollout) => settleFailure(deps, rollout, error)));
     }
-    const outcomes = await target.deliver(batch.map(deliveryOf), (ids) =>
-      persist(() => store.rollouts.stillWanted(ids)),
+  }
+
+  function targetOf(name: string): DeliveryTarget {
+    const target = targets.get(name);
+    if (target) return target;
+    throw new StalledError(
+      `the GitOps repository "${name}" is not configured`,
+      'add it to gitops in modelhook.yaml, or name another in the policy',
     );
-    await Promise.all(batch.map((rollout) => settle(rollout, outcomes.get(rollout.id))));
   }
 
   async function settle(rollout: Planned, outcome: DeliveryOutcome | undefined): Promise<void> {

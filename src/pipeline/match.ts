@@ -4,6 +4,7 @@ import type { RefEvent } from '../core/ref-event.ts';
 import type { PolicySource } from '../policies/policies.ts';
 import type { Store } from '../store/store.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { Persist } from './retry.ts';
 import type { Stage } from './stage.ts';
 
 /** Events matched in one transaction. */
@@ -16,10 +17,15 @@ export interface MatchDeps {
   configRef: { repository: string; ref: string };
   /** Looks at the config repository now. Never rejects. */
   refreshPolicies: () => Promise<void>;
+  persist: Persist;
   log: Log;
 }
 
-export function createMatch({ store, policies, configRef, refreshPolicies, log }: MatchDeps): Stage {
+export function createMatch(deps: MatchDeps): Stage {
+  const { store, policies, configRef, refreshPolicies, persist, log } = deps;
+  /** The newest event of the config repository that was followed while there were no policies. */
+  let followed = 0;
+
   const isConfig = ({ repository, ref }: RefEvent): boolean =>
     repository === configRef.repository && ref === configRef.ref;
 
@@ -39,7 +45,16 @@ export function createMatch({ store, policies, configRef, refreshPolicies, log }
       else log.info(fields, 'no policy matches the event');
       return { event, policyRevision: current.revision, drafts };
     });
-    await store.events.matched(matches);
+    await persist(() => store.events.matched(matches));
+  }
+
+  /** Whether the config repository was pushed to while nothing in it could be used: that may have mended it. */
+  async function isConfigNews(): Promise<boolean> {
+    const { repository } = configRef;
+    const [newest] = (await store.events.list({ repository, limit: 1 })).items;
+    if (!newest || newest.seq <= followed) return false;
+    followed = newest.seq;
+    return true;
   }
 
   return {
@@ -48,7 +63,7 @@ export function createMatch({ store, policies, configRef, refreshPolicies, log }
     yields: false,
     async claim() {
       // Without policies events wait, and /readyz says why.
-      if (!policies.current()) return [];
+      if (!policies.current()) return (await isConfigNews()) ? [refreshPolicies] : [];
       const events = await store.events.unmatched(BATCH);
       return events.length === 0 ? [] : [() => match(events)];
     },

@@ -33,25 +33,30 @@ export function createPolicyRefresh({
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   let failures = 0;
+  /** The revision whose coming into force was told. */
+  let told: string | null = null;
   let looking: Promise<void> = Promise.resolve();
 
   async function look(): Promise<void> {
     clearTimeout(timer);
-    const before = policies.current()?.revision;
     try {
-      await policies.refresh();
+      // A failed look may have restored the policies that were in force before a restart.
+      await policies.refresh().finally(tell);
       failures = 0;
-      const current = policies.current();
-      if (current && current.revision !== before) {
-        log.info({ revision: current.revision, policies: current.policies.length }, 'policies in force');
-        await store.repositories.scheduleListings(namedRepositories(current.policies));
-        changed();
-      }
     } catch (error) {
       failures += 1;
       log.warn({ reason: messageOf(error) }, 'the config repository cannot be read; trying again');
     }
     if (!stopped) timer = setTimeout(begin, failures > 0 ? Math.min(backoff(failures), interval) : interval);
+  }
+
+  async function tell(): Promise<void> {
+    const current = policies.current();
+    if (!current || current.revision === told) return;
+    log.info({ revision: current.revision, policies: current.policies.length }, 'policies in force');
+    changed();
+    await store.repositories.scheduleListings(namedRepositories(current.policies));
+    told = current.revision;
   }
 
   /** One look at a time; who asks during one gets a look that begins after the question. */

@@ -21,7 +21,7 @@ export function createReport({ store, forges, publicUrl, persist, now, log }: Re
     const { repository, sha, ref } = rollout;
     const status = commitStatusOf(rollout, publicUrl());
     try {
-      if (!sent || !isSame(sent, status)) {
+      if (uncertain || !sent || !isSame(sent, status)) {
         const { statuses } = forgeOf(forges, repository);
         // After an unknown outcome the status is read back, and an equal one not repeated.
         if (!(uncertain && (await statuses.holds(repository, sha, status))))

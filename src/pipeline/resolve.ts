@@ -27,7 +27,8 @@ export interface ResolveDeps extends SettleDeps {
 export function createResolve(deps: ResolveDeps): Stage {
   const { store, policies, forges, persist, log } = deps;
 
-  async function resolve(rollout: Rollout): Promise<RolloutChange> {
+  /** @param known what is learnt on the way, and true also where the rest fails */
+  async function resolve(rollout: Rollout, known: Pick<RolloutChange, 'sha'>): Promise<RolloutChange> {
     const current = policies.current();
     if (!current) throw new WaitingError('Waiting for the policies to be loaded', 1000);
     const policy = current.policies.find(({ name }) => name === rollout.policy);
@@ -45,6 +46,7 @@ export function createResolve(deps: ResolveDeps): Stage {
     );
     const gone = await follow(rollout, reading);
     if (gone) return gone;
+    if (reading) known.sha = reading.sha;
     if (policy.suspend)
       throw new WaitingError(`Waiting: policy "${policy.name}" is suspended`, SUSPENDED_FOR);
     return planned(rollout, current, policy, reading);
@@ -73,8 +75,9 @@ export function createResolve(deps: ResolveDeps): Stage {
     async claim(limit) {
       const rollouts = await store.rollouts.claim('resolve', limit);
       return rollouts.map((rollout) => async () => {
+        const known: Pick<RolloutChange, 'sha'> = {};
         try {
-          const change = await resolve(rollout);
+          const change = await resolve(rollout, known);
           const stored = await persist(() => store.rollouts.advance(rollout.id, change));
           const { id, repository, revision } = rollout;
           log.info(
@@ -82,7 +85,8 @@ export function createResolve(deps: ResolveDeps): Stage {
             'rollout resolved',
           );
         } catch (error) {
-          await settleFailure(deps, rollout, error);
+          // A failure, too, is said on the commit the ref points to, whatever the payload named.
+          await settleFailure(deps, rollout, error, known);
         }
       });
     },

@@ -39,10 +39,13 @@ export interface Failure {
  * @param now milliseconds since the epoch
  */
 export function failureOf(rollout: Rollout, error: unknown, now: number): Failure {
-  const { attempts, waitingSince } = rollout;
+  const { attempts, waitingSince, updatedAt } = rollout;
   if (error instanceof StalledError) return final('failed', error.message);
   if (error instanceof WaitingError)
-    return { change: { message: error.message, dueAt: now + error.after }, bug: null };
+    return {
+      change: { message: error.message, dueAt: now + error.after, attempts: 0, waitingSince: null },
+      bug: null,
+    };
   const since = waitingSince ?? now;
   const again = { attempts: attempts + 1, waitingSince: since, dueAt: now + backoff(attempts) };
   if (isBug(error)) {
@@ -55,8 +58,9 @@ export function failureOf(rollout: Rollout, error: unknown, now: number): Failur
   const reason = messageOf(error);
   if (now - since < PATIENCE)
     return { change: { ...again, message: `Trying again: ${reason}`, quiet: true }, bug: null };
-  // The same words at every later try: they are reported once.
-  return { change: { ...again, message: `Waiting since ${clockTime(since)}: ${reason}` }, bug: null };
+  // Said once: the reason's words may differ at every try, by a duration or a port, and a commit is no log.
+  const quiet = updatedAt - since >= PATIENCE;
+  return { change: { ...again, message: `Waiting since ${clockTime(since)}: ${reason}`, quiet }, bug: null };
 }
 
 const final = (phase: 'failed', message: string): Failure => ({
@@ -93,8 +97,16 @@ export interface SettleDeps {
   log: Log;
 }
 
-/** Stores what an error makes of a rollout, and logs it. */
-export async function settleFailure(deps: SettleDeps, rollout: Rollout, error: unknown): Promise<void> {
+/**
+ * Stores what an error makes of a rollout, and logs it.
+ * @param known what else is to be stored
+ */
+export async function settleFailure(
+  deps: SettleDeps,
+  rollout: Rollout,
+  error: unknown,
+  known: RolloutChange = {},
+): Promise<void> {
   const { store, persist, now, log } = deps;
   const { change, bug } = failureOf(rollout, error, now());
   const fields = {
@@ -106,5 +118,5 @@ export async function settleFailure(deps: SettleDeps, rollout: Rollout, error: u
   if (bug) log.error({ ...fields, errorId: bug, err: error }, 'internal error');
   else if (change.phase === 'failed') log.warn({ ...fields, reason: change.message }, 'rollout failed');
   else log.warn({ ...fields, attempts: change.attempts, reason: messageOf(error) }, 'rollout waits');
-  await persist(() => store.rollouts.advance(rollout.id, change));
+  await persist(() => store.rollouts.advance(rollout.id, { ...known, ...change }));
 }

@@ -1,4 +1,5 @@
 /** Runs stages: claims what is due in their order, as much as there is room for, and sleeps until the next is due. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { messageOf } from '../core/errors.ts';
 import { type Store, StoreUnavailableError } from '../store/store.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -8,6 +9,8 @@ import type { Stage, Work } from './stage.ts';
 const YIELDS_FOR = 10_000;
 /** How long to wait after a claim that failed. */
 const AFTER_FAILURE = 1000;
+/** How long to sleep while there is work in hand. */
+const WHILE_BUSY = 250;
 /** The longest sleep: a clock that is set back must not stop the work for longer. */
 const LONGEST_SLEEP = 60_000;
 
@@ -40,7 +43,8 @@ export function createWorker(
   }));
   let timer: NodeJS.Timeout | undefined;
   let stopped = true;
-  let looking = false;
+  /** The look for work that is under way; null: none is. */
+  let looking: Promise<void> | null = null;
   let again = false;
   let unsubscribe: (() => void) | undefined;
 
@@ -50,14 +54,19 @@ export function createWorker(
       const work = each.leased.shift();
       if (!work) return;
       const promise = work()
-        // A stage settles its own failures; what comes here is the store's, or ours.
-        .catch((error: unknown) =>
-          log.error({ stage: each.stage.name, err: error }, 'work ended without an outcome'),
+        // A stage settles its own failures; what comes here is the store's, or ours, and would come again at once.
+        .then(
+          () => true,
+          (error: unknown) => {
+            log.error({ stage: each.stage.name, err: error }, 'work ended without an outcome');
+            return false;
+          },
         )
-        .finally(() => {
+        .then((well) => {
           each.inHand.delete(promise);
           fill(each);
-          wake();
+          if (well) wake();
+          else setTimeout(wake, AFTER_FAILURE).unref();
         });
       each.inHand.add(promise);
     }
@@ -81,32 +90,37 @@ export function createWorker(
   }
 
   async function run(): Promise<void> {
-    looking = true;
+    again = false;
     clearTimeout(timer);
-    let sleep = LONGEST_SLEEP;
+    let sleep = AFTER_FAILURE;
     try {
-      do {
-        again = false;
-        await look();
-      } while (again && !stopped);
-      const due = await store.facts.nextDue();
-      if (due !== null) sleep = Math.min(Math.max(due - now(), 1), LONGEST_SLEEP);
+      await look();
+      sleep = await untilDue();
     } catch (error) {
-      sleep = AFTER_FAILURE;
       const known = error instanceof StoreUnavailableError;
       log.error(
         known ? { reason: messageOf(error) } : { err: error },
         'the queue cannot be read; trying again',
       );
     }
-    looking = false;
+    looking = null;
+    if (stopped) return;
     if (again) wake();
-    else if (!stopped) timer = setTimeout(wake, sleep);
+    else timer = setTimeout(wake, sleep);
   }
 
+  /** How long nothing will be due. What is in hand wakes the worker when it ends, and is asked about no more often. */
+  async function untilDue(): Promise<number> {
+    if (running.some(({ inHand }) => inHand.size > 0)) return WHILE_BUSY;
+    const due = await store.facts.nextDue();
+    return due === null ? LONGEST_SLEEP : Math.min(Math.max(due - now(), 1), LONGEST_SLEEP);
+  }
+
+  /** Looks once for all that happens in one turn of the event loop. */
   function wake(): void {
     again = true;
-    if (!looking && !stopped) void run();
+    if (looking || stopped) return;
+    looking = nextTurn().then(run);
   }
 
   return {
@@ -120,7 +134,8 @@ export function createWorker(
       stopped = true;
       unsubscribe?.();
       clearTimeout(timer);
-      const inHand = Promise.all(running.flatMap((each) => [...each.inHand])).then(() => true);
+      // A claim under way would find the store closed.
+      const inHand = Promise.all([looking, ...running.flatMap((each) => [...each.inHand])]).then(() => true);
       const { promise: late, resolve } = Promise.withResolvers<boolean>();
       const limit = setTimeout(() => resolve(false), milliseconds);
       return Promise.race([inHand, late]).finally(() => clearTimeout(limit));

@@ -1,9 +1,10 @@
 /** Policies from a branch of the config repository: a good head comes into force, a bad one never does. */
 import { type Fault, formatFault, messageOf, StalledError } from '../core/errors.ts';
 import type { PolicySet } from '../core/policy.ts';
-import { loadPolicies } from '../core/policy-files.ts';
+import { loadPolicies, type PolicyFile } from '../core/policy-files.ts';
 import { git } from '../git/git.ts';
 import type { Mirror } from '../git/mirror.ts';
+import { ObjectReader } from '../git/objects.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { PoliciesStatus, PolicySource } from './policies.ts';
 
@@ -44,8 +45,7 @@ export function createConfigRepository(options: ConfigRepositoryOptions): Policy
   /** Reads and validates the policies at a commit. */
   async function load(revision: string): Promise<Loaded> {
     const files = await readFiles(mirror, revision, directory);
-    if ('fault' in files)
-      return { policies: null, faults: [{ file: directory, line: 1, column: 1, message: files.fault }] };
+    if ('faults' in files) return { policies: null, faults: files.faults };
     const { policies, faults, warnings } = loadPolicies(files.files, revision, known);
     for (const warning of warnings) log.warn({ revision, warning: formatFault(warning) }, 'policy warning');
     return { policies, faults };
@@ -81,6 +81,7 @@ export function createConfigRepository(options: ConfigRepositoryOptions): Policy
       if (head === null) {
         const reason = `${repository} has no branch "${branch}"`;
         status = { ...status, unreachable: reason };
+        await restore();
         throw new StalledError(reason, 'push the policies to it, or set policies.branch in modelhook.yaml');
       }
       if (head === status.head && status.unreachable === null) return;
@@ -104,7 +105,7 @@ async function readFiles(
   mirror: Mirror,
   revision: string,
   directory: string,
-): Promise<{ files: { path: string; text: string }[] } | { fault: string }> {
+): Promise<{ files: PolicyFile[] } | { faults: Fault[] }> {
   const pathspec = directory === '' ? [] : [`:(literal)${directory}`];
   const tree = await git(['ls-tree', '-r', '-z', '--full-tree', '--long', revision, '--', ...pathspec], {
     dir: mirror.dir,
@@ -116,12 +117,26 @@ async function readFiles(
       const match = /^100\d{3} blob ([0-9a-f]+) +(\d+)\t(.*\.yaml)$/s.exec(line);
       return match ? [{ oid: match[1] ?? '', size: Number(match[2]), path: match[3] ?? '' }] : [];
     });
-  if (entries.length > MAX_FILES) return { fault: `has ${entries.length} files, more than ${MAX_FILES}` };
-  const tooLarge = entries.find(({ size }) => size > MAX_FILE_BYTES);
-  if (tooLarge) return { fault: `${tooLarge.path} has ${tooLarge.size} bytes, over the limit of 1 MiB` };
-  using objects = await mirror.objects();
-  const files = await Promise.all(
-    entries.map(async ({ oid, path }) => ({ path, text: (await objects.contents(oid))?.toString() ?? '' })),
-  );
-  return { files };
+  if (entries.length > MAX_FILES)
+    return { faults: [faultIn(directory, `has ${entries.length} policy files, more than ${MAX_FILES}`)] };
+  const tooLarge = entries.filter(({ size }) => size > MAX_FILE_BYTES);
+  if (tooLarge.length > 0)
+    return {
+      faults: tooLarge.map(({ path, size }) => faultIn(path, `has ${size} bytes, over the limit of 1 MiB`)),
+    };
+  // The mirror is whole, so nothing is asked of the repository, which may be out of reach.
+  using objects = new ObjectReader(mirror.dir);
+  const files = entries.map(async ({ oid, path }) => {
+    const bytes = await objects.contents(oid);
+    if (!bytes) throw new Error(`the mirror ${mirror.dir} lacks ${path} at ${revision}; it may be deleted`);
+    return { path, text: bytes.toString() };
+  });
+  return { files: await Promise.all(files) };
 }
+
+const faultIn = (file: string, message: string): Fault => ({
+  file: file === '' ? '.' : file,
+  line: 1,
+  column: 1,
+  message,
+});

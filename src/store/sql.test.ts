@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { A, C, DELIVERED, describeStore, IRIS, NOON, one, planned, rollOut, TAG, tell } from './contract.ts';
+import type { Rollout } from '../core/rollout.ts';
 import { createSqlStore } from './sql.ts';
 import { type Store, StoreUnavailableError } from './store.ts';
 
@@ -290,7 +291,7 @@ describe('a store on a file', () => {
 
     it('fails alike whatever shares a transaction, also where the disk fails in its midst', async () => {
       const store = await start();
-      const rollouts = [];
+      const rollouts: Rollout[] = [];
       for (let n = 0; n < 12; n += 1)
         rollouts.push(await one(rollOut(store, { repository: `plain:ml/m-${n}` })));
       // More than SQLite keeps in memory until the commit: it writes before, and then undoes the transaction itself.

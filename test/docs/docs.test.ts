@@ -38,10 +38,12 @@ interface Block {
 /** The fenced YAML blocks of a page. */
 function yamlBlocks(page: string): Block[] {
   const text = read(page);
-  return [...text.matchAll(/^( *)```yaml\n([\s\S]*?)^\1```$/gm)].map(({ index, 1: indent = '', 2: block = '' }) => ({
-    place: `${page}:${text.slice(0, index).split('\n').length}`,
-    text: block.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
-  }));
+  return [...text.matchAll(/^( *)```yaml\n([\s\S]*?)^\1```$/gm)].map(
+    ({ index, 1: indent = '', 2: block = '' }) => ({
+      place: `${page}:${text.slice(0, index).split('\n').length}`,
+      text: block.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
+    }),
+  );
 }
 
 const blocks = PAGES.flatMap(yamlBlocks);
@@ -50,7 +52,9 @@ const configurations = blocks.filter(({ text }) => text.startsWith('# modelhook.
 
 /** What a page links to, without what is in code. */
 function linksOf(page: string): string[] {
-  const prose = read(page).replace(/^( *)```[\s\S]*?^\1```$/gm, '').replace(/`[^`\n]*`/g, '');
+  const prose = read(page)
+    .replace(/^( *)```[\s\S]*?^\1```$/gm, '')
+    .replace(/`[^`\n]*`/g, '');
   return [...prose.matchAll(/\[[^\]]*\]\(([^)\s]+)\)/g)].map(([, target = '']) => target);
 }
 

@@ -25,7 +25,9 @@ let node24: Promise<boolean>;
 
 /** Without npm's own variables: the npm that runs these tests must not steer the one that is tested. */
 function environment(node: string): NodeJS.ProcessEnv {
-  const inherited = Object.entries(process.env).filter(([key]) => !/^(?:npm_|NODE_OPTIONS|VITEST)/i.test(key));
+  const inherited = Object.entries(process.env).filter(
+    ([key]) => !/^(?:npm_|NODE_OPTIONS|VITEST)/i.test(key),
+  );
   return { ...Object.fromEntries(inherited), PATH: `${dirname(node)}${delimiter}${process.env['PATH']}` };
 }
 
@@ -40,7 +42,8 @@ function run(command: string, args: readonly string[], cwd: string, node = proce
 
 async function runOrThrow(command: string, args: readonly string[], cwd: string): Promise<Ran> {
   const ran = await run(command, args, cwd);
-  if (ran.code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${ran.code}:\n${ran.stdout}${ran.stderr}`);
+  if (ran.code !== 0)
+    throw new Error(`${command} ${args.join(' ')} ended with ${ran.code}:\n${ran.stdout}${ran.stderr}`);
   return ran;
 }
 
@@ -62,7 +65,10 @@ async function pack(): Promise<void> {
   const [file = ''] = (await readdir(root)).filter((name) => name.endsWith('.tgz'));
   tarball = join(root, file);
   const { stdout } = await runOrThrow('tar', ['-tzf', tarball], root);
-  packed = stdout.split('\n').filter(Boolean).map((path) => path.replace(/^package\//, ''));
+  packed = stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((path) => path.replace(/^package\//, ''));
 }
 
 beforeAll(async () => {
@@ -97,7 +103,8 @@ test('the tarball holds the built program, its command, the configuration exampl
 });
 
 test('the tarball holds no TypeScript, no tests, no lockfile and no files of the build', () => {
-  const unwanted = /^(?:src|test|node_modules|\.ci)\/|\.tsx?$|\.test\.js$|package-lock|tsconfig|biome|knip|Dockerfile|^\./;
+  const unwanted =
+    /^(?:src|test|node_modules|\.ci)\/|\.ts$|\.(?:test|fake|fixture)\.js$|\/contract\.js$|^(?:package-lock|tsconfig|biome|knip|Dockerfile|\.)/;
   expect(packed.filter((path) => unwanted.test(path))).toEqual([]);
 });
 

@@ -21,7 +21,7 @@ export function createGitRepositories(server: GitServer): RepositoryReader {
         const object = await objects.info(ref);
         if (!object) return absent(dir, ref);
         const commit = await objects.info(`${object.oid}^{commit}`);
-        if (commit?.type !== 'commit') throw noCommit(ref, object.oid);
+        if (commit?.type !== 'commit') throw noCommit(object.oid, ref);
         return {
           sha: commit.oid,
           object: object.oid,
@@ -33,8 +33,10 @@ export function createGitRepositories(server: GitServer): RepositoryReader {
 
     async readFiles(repository, sha, paths, maxBytes) {
       const { dir, mirror } = server.open(repository);
+      if (mirror) await server.serially(repository, () => mirror.fetchCommit(sha));
       using objects = mirror ? await mirror.objects() : new ObjectReader(dir);
-      return readFiles(objects, sha, paths, maxBytes);
+      if (!(await objects.info(`${sha}^{commit}`))) throw noCommit(sha);
+      return await readFiles(objects, sha, paths, maxBytes);
     },
 
     async listRefs(repository) {
@@ -82,15 +84,16 @@ async function readFiles(
 async function absent(dir: string, ref: string): Promise<null> {
   try {
     const oid = await git(['rev-parse', '--verify', '--quiet', ref], { dir });
-    throw noCommit(ref, oid.toString().trim());
+    throw noCommit(oid.toString().trim(), ref);
   } catch (error) {
     if (error instanceof GitError && error.code === 1) return null;
     throw error;
   }
 }
 
-const noCommit = (ref: string, oid: string): StalledError =>
+/** @param ref what points to it, where something does */
+export const noCommit = (oid: string, ref?: string): StalledError =>
   new StalledError(
-    `${ref} points to ${shortSha(oid)}, and no such commit is in the repository`,
+    `${ref ? `${ref} points to ${shortSha(oid)}, and no such commit` : `no commit ${shortSha(oid)}`} is in the repository`,
     'push the commit, or move the ref to one that is there',
   );

@@ -4,6 +4,7 @@ import { importNote } from '../../git/fast-import.ts';
 import { GitError, git } from '../../git/git.ts';
 import { ObjectReader } from '../../git/objects.ts';
 import type { StatusWriter } from '../forge.ts';
+import { noCommit } from './repositories.ts';
 import type { GitServer, OpenRepository } from './server.ts';
 
 export const NOTES_REF = 'refs/notes/modelhook';
@@ -29,22 +30,12 @@ export function createGitStatuses(server: GitServer, now: () => number): StatusW
     write: (repository, sha, _ref, status) =>
       server.serially(repository, async () => {
         const open = server.open(repository);
+        // Git puts notes on commits that are there only.
+        await open.mirror?.fetchCommit(sha);
         for (let race = 1; ; race += 1) {
-          await open.mirror?.fetch([FETCHED]);
-          const { tip, text } = await readNote(open, sha);
-          const next = withLine(text, status);
-          if (next === text) return;
-          try {
-            const note = { object: sha, text: next };
-            const message = `${status.context}: ${STATES[status.state]}`;
-            await importNote(open.dir, NOTES_REF, tip, AUTHOR, Math.floor(now() / 1000), message, note);
-            await push(open);
-            return;
-          } catch (error) {
-            // Only a ref that moved meanwhile is worth another try at once; anything else is a failing repository.
-            const moved = error instanceof GitError && (await tipMoved(open, tip));
-            if (!moved || race >= RACES) throw error;
-          }
+          const moved = await setLine(open, sha, status, Math.floor(now() / 1000));
+          if (moved === null) return;
+          if (race >= RACES) throw moved;
         }
       }),
 
@@ -56,6 +47,34 @@ export function createGitStatuses(server: GitServer, now: () => number): StatusW
         return withLine(text, status) === text;
       }),
   };
+}
+
+/**
+ * Adds one commit to the notes.
+ * @param at seconds since the epoch
+ * @returns null once it is there; the error where another controller's came first, and it is worth another try at once
+ */
+async function setLine(
+  open: OpenRepository,
+  sha: string,
+  status: CommitStatus,
+  at: number,
+): Promise<GitError | null> {
+  await open.mirror?.fetch([FETCHED]);
+  const { tip, text, hasCommit } = await readNote(open, sha);
+  if (!hasCommit) throw noCommit(sha);
+  const next = withLine(text, status);
+  if (next === text) return null;
+  try {
+    const message = `${status.context}: ${STATES[status.state]}`;
+    await importNote(open.dir, NOTES_REF, tip, AUTHOR, at, message, { object: sha, text: next });
+    await push(open);
+    return null;
+  } catch (error) {
+    // Only a ref that moved meanwhile is worth another try; anything else is a failing repository.
+    if (error instanceof GitError && (await tipMoved(open, tip))) return error;
+    throw error;
+  }
 }
 
 /** @returns the note's text with the line of the status's context set, contexts in order */
@@ -77,18 +96,27 @@ export function withLine(text: string, status: CommitStatus): string {
 
 const plain = (text: string): string => text.replace(/\s+/g, ' ').trim();
 
+interface Note {
+  tip: string | null;
+  text: string;
+  /** Whether the commit itself is there. */
+  hasCommit: boolean;
+}
+
 /** The note of a commit at the tip of the notes ref. */
-async function readNote({ dir }: OpenRepository, sha: string): Promise<{ tip: string | null; text: string }> {
+async function readNote({ dir }: OpenRepository, sha: string): Promise<Note> {
   using objects = new ObjectReader(dir);
-  const tip = (await objects.info(NOTES_REF))?.oid ?? null;
-  if (tip === null) return { tip, text: '' };
+  const [notes, commit] = await Promise.all([objects.info(NOTES_REF), objects.info(`${sha}^{commit}`)]);
+  const tip = notes?.oid ?? null;
+  const hasCommit = commit !== null;
+  if (tip === null) return { tip, text: '', hasCommit };
   // Git spreads notes over folders as they grow in number: abcd…, ab/cd…, ab/cd/ef….
   for (const depth of [0, 1, 2, 3]) {
     const folders = Array.from({ length: depth }, (_, level) => `${sha.slice(level * 2, level * 2 + 2)}/`);
     const note = await objects.contents(`${tip}:${folders.join('')}${sha.slice(depth * 2)}`);
-    if (note) return { tip, text: note.toString() };
+    if (note) return { tip, text: note.toString(), hasCommit };
   }
-  return { tip, text: '' };
+  return { tip, text: '', hasCommit };
 }
 
 async function push({ dir, mirror }: OpenRepository): Promise<void> {

@@ -1,0 +1,39 @@
+import { describe, expect, it } from 'vitest';
+import { describeForge, type ForgeHarness } from './contract.ts';
+import { FakeForge } from './forge.fake.ts';
+
+const makeHarness = async (): Promise<ForgeHarness> => {
+  const forge = new FakeForge('fake', ['first-secret', 'second-secret']);
+  const repository = forge.create('ml/iris');
+  const sha = 'a'.repeat(40);
+  return {
+    forge,
+    other: forge,
+    repository,
+    absent: 'fake:ml/none',
+    secrets: forge.secrets,
+    commit: async (branch, files) => forge.commit(repository, files, branch),
+    point: async (ref, to) => forge.point(repository, ref, to),
+    annotate: async (ref, to) => forge.annotate(repository, ref, to),
+    remove: async (ref) => forge.remove(repository, ref),
+    delivery: ({ ref, before, after }, secret) => forge.delivery({ repository, ref, before, after }, secret),
+    testDelivery: (secret) =>
+      forge.delivery({ repository, ref: 'refs/heads/main', before: sha, after: sha }, secret),
+    signed: (body, secret) => forge.signed(body, secret),
+    end: async () => {},
+  };
+};
+
+describeForge('the fake forge', makeHarness, (harness, ref) => harness.point(ref, 'dead'.repeat(10)));
+
+describe('the fake forge', () => {
+  it('fails like a forge that is down, and has lost nothing when it is back', async () => {
+    const forge = new FakeForge('fake');
+    const repository = forge.create('ml/iris');
+    const sha = forge.commit(repository, { 'README.md': '# Iris' });
+    forge.down = new Error('502 Bad Gateway');
+    await expect(forge.repositories.listRefs(repository)).rejects.toThrow('502 Bad Gateway');
+    forge.down = null;
+    expect(await forge.repositories.listRefs(repository)).toMatchObject([{ ref: 'refs/heads/main', sha }]);
+  });
+});

@@ -1,0 +1,443 @@
+import { describe, expect, it, vi } from 'vitest';
+import { policyText, runtimeText } from '../core/policy.fixture.ts';
+import { createListRefs } from './list-refs.ts';
+import { CARD, createSite, MINUTE, NOON, one, policySet, runStage, type Site } from './pipeline.fixture.ts';
+import { createReport } from './report.ts';
+import { createResolve } from './resolve.ts';
+
+const TAG = 'refs/tags/v1.0.0';
+const resolve = (site: Site): Promise<number> => runStage(createResolve(site));
+const CONTEXT = 'modelhook/production';
+
+async function siteWithIris(): Promise<{ site: Site; iris: string }> {
+  const site = await createSite();
+  return { site, iris: site.forge.create('ml/iris') };
+}
+
+/** Puts one policy in force, laid over the default one. */
+function usePolicy(site: Site, spec: object, ...more: string[]): void {
+  site.policies.set = policySet('beef', policyText(spec), ...more);
+}
+
+describe('a rollout whose ref is where the payload said', () => {
+  it('gets its plan and its manifest, and goes on to its delivery', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id, sha } = await site.rollOut(iris);
+    expect(await resolve(site)).toBe(1);
+    const rollout = await site.rollout(id);
+    expect(rollout).toMatchObject({
+      phase: 'pending',
+      stage: 'deliver',
+      message: 'Queued for production',
+      sha,
+      policyRevision: 'c0ffee',
+      target: { cluster: 'default', namespace: 'vision', name: 'iris' },
+      plan: {
+        gitops: 'fleet',
+        path: 'default/vision/iris.yaml',
+        adopt: false,
+        updateExisting: true,
+        why: 'Policy production deploys it: repository plain:ml/iris matches plain:ml/**, tag v1.0.0 matches v*.',
+      },
+      attempts: 0,
+      waitingSince: null,
+    });
+    expect(rollout.manifest).toContain('kind: InferenceService');
+    expect(rollout.manifest).toContain(`storageUri: s3://models/ml/iris/${sha}`);
+    expect(rollout.manifest).toContain('modelhook.dev/repository: plain:ml/iris');
+  });
+
+  it('is decided by the policies in force now, not by those when it was matched', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id } = await site.rollOut(iris);
+    usePolicy(site, { target: { namespace: 'newer' } });
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({
+      policyRevision: 'beef',
+      target: { namespace: 'newer' },
+    });
+  });
+});
+
+describe('a payload is a hint: the ref is read when its rollout is resolved', () => {
+  it('moved on: the rollout is superseded, and the newer commit is followed as one more event', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id, sha } = await site.rollOut(iris);
+    const newer = site.forge.commit(iris, { 'README.md': CARD });
+    site.forge.point(iris, TAG, newer);
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'superseded',
+      stage: null,
+      message: `Superseded: v1.0.0 points to ${newer.slice(0, 7)} now`,
+      manifest: null,
+    });
+    const events = await site.events();
+    expect(events).toMatchObject([{ sha }, { kind: 'moved', before: sha, sha: newer, source: 'reading' }]);
+
+    await site.match();
+    await resolve(site);
+    expect((await site.rollouts()).at(-1)).toMatchObject({
+      sha: newer,
+      stage: 'deliver',
+      eventId: events[1]?.id,
+    });
+  });
+
+  it('moved on, and the webhook told that already: its event is not made twice', async () => {
+    const { site, iris } = await siteWithIris();
+    const { sha } = await site.rollOut(iris);
+    const newer = site.forge.commit(iris, { 'README.md': CARD });
+    site.forge.point(iris, TAG, newer);
+    await site.tell({ repository: iris, ref: TAG, before: sha, after: newer });
+    await resolve(site);
+    expect(await site.events()).toHaveLength(2);
+  });
+
+  it('gone: the rollout is cancelled', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id } = await site.rollOut(iris);
+    site.forge.remove(iris, TAG);
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'cancelled',
+      stage: null,
+      message: 'Cancelled: refs/tags/v1.0.0 was deleted before it was deployed',
+    });
+    expect((await site.events()).at(-1)).toMatchObject({ kind: 'deleted', sha: null });
+    await site.match();
+    expect(await site.rollouts()).toHaveLength(1);
+  });
+
+  it('a tag object in the payload is where its commit is, which the rollout and its status then name', async () => {
+    const { site, iris } = await siteWithIris();
+    const commit = site.forge.commit(iris, { 'README.md': CARD });
+    const object = site.forge.annotate(iris, TAG, commit);
+    await site.tell({ repository: iris, ref: TAG, after: object });
+    await site.match();
+    await resolve(site);
+    await runStage(createReport(site));
+    expect(one(await site.rollouts())).toMatchObject({ stage: 'deliver', sha: commit });
+    expect(site.forge.statusesOf(iris, commit).get(CONTEXT)).toMatchObject({ state: 'pending' });
+    expect(site.forge.statusesOf(iris, object).size).toBe(0);
+  });
+
+  it('a failure of such a rollout, too, is said on the commit', async () => {
+    const { site, iris } = await siteWithIris();
+    const commit = site.forge.commit(iris, { 'model.bin': '0' });
+    const object = site.forge.annotate(iris, TAG, commit);
+    await site.tell({ repository: iris, ref: TAG, after: object });
+    await site.match();
+    await resolve(site);
+    await runStage(createReport(site));
+    expect(one(await site.rollouts())).toMatchObject({ phase: 'failed', sha: commit });
+    expect(site.forge.statusesOf(iris, commit).get(CONTEXT)).toMatchObject({ state: 'failed' });
+    expect(site.forge.statusesOf(iris, object).size).toBe(0);
+  });
+
+  it('a commit that is not there fails the rollout', async () => {
+    const { site, iris } = await siteWithIris();
+    const lost = 'f'.repeat(40);
+    site.forge.point(iris, TAG, lost);
+    await site.tell({ repository: iris, ref: TAG, after: lost });
+    await site.match();
+    await resolve(site);
+    expect(one(await site.rollouts())).toMatchObject({
+      phase: 'failed',
+      message: expect.stringContaining('no such commit is in the repository'),
+    });
+  });
+
+  it('a repository that is not found is a failing forge: the rollout waits, and nothing is concluded', async () => {
+    const site = await createSite();
+    await site.tell({ repository: 'plain:ml/lost', after: 'a'.repeat(40) });
+    await site.match();
+    await resolve(site);
+    expect(one(await site.rollouts())).toMatchObject({
+      phase: 'pending',
+      stage: 'resolve',
+      attempts: 1,
+      waitingSince: NOON,
+      message: 'Trying again: plain:ml/lost was not found',
+    });
+    expect(await site.events()).toHaveLength(1);
+
+    const found = site.forge.create('ml/lost');
+    site.forge.point(found, TAG, site.forge.commit(found, { 'README.md': CARD }));
+    site.clock.now += MINUTE;
+    await resolve(site);
+    expect(one(await site.rollouts())).toMatchObject({ phase: 'superseded', attempts: 1 });
+  });
+
+  it('a forge that is down is tried again until it answers, and its failures are then forgotten', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id } = await site.rollOut(iris);
+    site.forge.down = new Error('no answer');
+    await resolve(site);
+    expect(await resolve(site)).toBe(0);
+    site.clock.now += MINUTE;
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({ stage: 'resolve', attempts: 2, waitingSince: NOON });
+    site.forge.down = null;
+    site.clock.now += MINUTE;
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({ stage: 'deliver', attempts: 0, waitingSince: null });
+  });
+
+  it('a ref that nobody moved is found by a listing to be known, with its tag object or its commit', async () => {
+    const { site, iris } = await siteWithIris();
+    const commit = site.forge.commit(iris, { 'README.md': CARD });
+    const object = site.forge.annotate(iris, TAG, commit);
+    await site.tell({ repository: iris, ref: TAG, after: object });
+    await site.match();
+    await resolve(site);
+    await runStage(createListRefs(site));
+    expect(await site.events()).toHaveLength(1);
+  });
+});
+
+describe('a model card', () => {
+  const LIMIT = 1024 * 1024;
+  it.each([
+    [
+      'that is missing',
+      { 'model.bin': '0' },
+      'there is no README.md at this commit; add one whose front matter names library_name, or set spec.modelFormat in the policy',
+    ],
+    [
+      'that is too large',
+      { 'README.md': CARD.padEnd(LIMIT + 1) },
+      'README.md has 1048577 bytes, over the limit of 1 MiB; shorten it, or set spec.modelFormat in the policy',
+    ],
+    [
+      'in Git LFS',
+      { 'README.md': 'version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 12\n' },
+      'the model card (README.md) is a Git LFS pointer, not the text itself; keep README.md out of Git LFS (git lfs untrack README.md) and push again',
+    ],
+    [
+      'that is bad YAML',
+      { 'README.md': '---\nlibrary_name: "sklearn\n---\n' },
+      expect.stringMatching(
+        /^the front matter of the model card is unreadable: README\.md:\d+:\d+: .+; correct the YAML between the two lines "---" at the top of README\.md$/,
+      ),
+    ],
+    [
+      'without a library',
+      { 'README.md': '---\nlicense: mit\n---\n' },
+      'the model card (README.md) has no library_name, so the model format is not known; add library_name to its front matter, or set spec.modelFormat in the policy',
+    ],
+    [
+      'without front matter',
+      { 'README.md': '# Iris\n' },
+      'the model card (README.md) has no library_name, so the model format is not known; add library_name to its front matter, or set spec.modelFormat in the policy',
+    ],
+  ])('%s fails the rollout in words that help', async (_, files, message) => {
+    const { site, iris } = await siteWithIris();
+    const { id } = await site.rollOut(iris, 'v1.0.0', files);
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({ phase: 'failed', stage: null, message, manifest: null });
+  });
+
+  it('of exactly 1 MiB is read', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id } = await site.rollOut(iris, 'v1.0.0', { 'README.md': CARD.padEnd(LIMIT, '#') });
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({ stage: 'deliver' });
+  });
+
+  it('is not needed, nor read, where the policy names the model format', async () => {
+    const { site, iris } = await siteWithIris();
+    const read = vi.spyOn(site.forge.repositories, 'readRef');
+    usePolicy(site, { modelFormat: { name: 'sklearn' } });
+    const { id } = await site.rollOut(iris, 'v1.0.0', { 'model.bin': '0' });
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({ stage: 'deliver' });
+    expect(read).toHaveBeenCalledWith(iris, TAG, [], LIMIT);
+  });
+
+  it('is needed all the same where a template of the policy names it', async () => {
+    const { site, iris } = await siteWithIris();
+    usePolicy(site, { modelFormat: { name: 'sklearn' }, labels: { library: `\${modelCard.library}` } });
+    const { id } = await site.rollOut(iris, 'v1.0.0', { 'model.bin': '0' });
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'failed',
+      message: expect.stringMatching(/^there is no README\.md at this commit/),
+    });
+  });
+});
+
+describe('a rollout that cannot be planned', () => {
+  it('says which runtime does not fit and what would', async () => {
+    const { site, iris } = await siteWithIris();
+    usePolicy(site, {}, runtimeText('mlserver', { supportedModelFormats: [{ name: 'xgboost' }] }));
+    const { id } = await site.rollOut(iris);
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'failed',
+      message: expect.stringMatching(/xgboost/),
+    });
+  });
+
+  it('is cancelled where its policy is gone', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id } = await site.rollOut(iris);
+    site.policies.set = policySet('beefbeefbeef', policyText({}, 'other'));
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'cancelled',
+      message: 'Cancelled: policy "production" is no longer among the policies at beefbee',
+    });
+  });
+
+  it('fails where its forge is no longer configured', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id } = await site.rollOut(iris);
+    site.forges.clear();
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'failed',
+      message: 'the forge "plain" of plain:ml/iris is not configured; add it to forges in modelhook.yaml',
+    });
+  });
+
+  it('waits while no policies are in force', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id } = await site.rollOut(iris);
+    site.policies.set = null;
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'pending',
+      message: 'Waiting for the policies to be loaded',
+      attempts: 0,
+    });
+  });
+
+  it('fails by a bug of ours after five attempts, and no sooner', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id } = await site.rollOut(iris);
+    vi.spyOn(site.forge.repositories, 'readRef').mockRejectedValue(new TypeError('x is not a function'));
+    for (let attempt = 1; attempt <= 5; attempt += 1) {
+      expect(await site.rollout(id)).toMatchObject({ phase: 'pending' });
+      expect(await resolve(site)).toBe(1);
+      site.clock.now += 5 * MINUTE;
+    }
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'failed',
+      message: expect.stringMatching(/^modelhook made a mistake \(error [0-9a-f-]{36}\)/),
+    });
+  });
+});
+
+describe('a suspended policy', () => {
+  it('lets its rollouts wait, says so on the commit, and lets them go on when it is lifted', async () => {
+    const { site, iris } = await siteWithIris();
+    usePolicy(site, { suspend: true });
+    const { id, sha } = await site.rollOut(iris);
+    await resolve(site);
+    await runStage(createReport(site));
+    const message = 'Waiting: policy "production" is suspended';
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'pending',
+      stage: 'resolve',
+      message,
+      attempts: 0,
+    });
+    expect(site.forge.statusesOf(iris, sha).get(CONTEXT)).toMatchObject({
+      state: 'pending',
+      description: message,
+    });
+
+    expect(await resolve(site)).toBe(0);
+    usePolicy(site, {});
+    site.clock.now += MINUTE;
+    expect(await resolve(site)).toBe(1);
+    expect(await site.rollout(id)).toMatchObject({ stage: 'deliver', message: 'Queued for production' });
+  });
+
+  it('stays silent after it has said so', async () => {
+    const { site, iris } = await siteWithIris();
+    usePolicy(site, { suspend: true });
+    const { id } = await site.rollOut(iris);
+    for (let minute = 0; minute < 3; minute += 1) {
+      await resolve(site);
+      site.clock.now += MINUTE;
+    }
+    expect((await site.rollout(id)).transitions).toHaveLength(2);
+  });
+
+  it('does not keep a rollout whose ref moved on', async () => {
+    const { site, iris } = await siteWithIris();
+    usePolicy(site, { suspend: true });
+    const { id } = await site.rollOut(iris);
+    site.forge.point(iris, TAG, site.forge.commit(iris, {}));
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({ phase: 'superseded' });
+  });
+});
+
+describe('two rollouts of one target', () => {
+  it('the newer one ends the older once its plan is stored', async () => {
+    const { site, iris } = await siteWithIris();
+    const older = await site.rollOut(iris, 'v1.0.0');
+    await resolve(site);
+    const newer = await site.rollOut(iris, 'v1.1.0');
+    expect(await site.rollout(older.id)).toMatchObject({ phase: 'pending' });
+    await resolve(site);
+    expect(await site.rollout(older.id)).toMatchObject({
+      phase: 'superseded',
+      stage: null,
+      message: 'Superseded by v1.1.0',
+    });
+    expect(await site.rollout(newer.id)).toMatchObject({ stage: 'deliver' });
+  });
+
+  it('the newer one that cannot be planned supersedes nothing', async () => {
+    const { site, iris } = await siteWithIris();
+    const older = await site.rollOut(iris, 'v1.0.0');
+    await resolve(site);
+    const newer = await site.rollOut(iris, 'v1.1.0', { 'README.md': '# no card\n' });
+    await resolve(site);
+    expect(await site.rollout(newer.id)).toMatchObject({ phase: 'failed' });
+    expect(await site.rollout(older.id)).toMatchObject({ stage: 'deliver' });
+  });
+
+  it('the older one that is planned later ends itself', async () => {
+    const { site, iris } = await siteWithIris();
+    const older = await site.rollOut(iris, 'v1.0.0');
+    site.forge.down = new Error('no answer');
+    await resolve(site);
+    site.forge.down = null;
+    const newer = await site.rollOut(iris, 'v1.1.0');
+    await resolve(site);
+    site.clock.now += MINUTE;
+    await resolve(site);
+    expect(await site.rollout(older.id)).toMatchObject({
+      phase: 'superseded',
+      message: 'Superseded by v1.1.0',
+    });
+    expect(await site.rollout(newer.id)).toMatchObject({ stage: 'deliver' });
+  });
+
+  it('of two policies: the second is refused with both names', async () => {
+    const { site, iris } = await siteWithIris();
+    const event = await site
+      .tag(iris, 'v1.0.0')
+      .then(() => site.events())
+      .then(one);
+    const drafts = [
+      { policy: 'production', environment: 'production' },
+      { policy: 'canary', environment: 'canary' },
+    ];
+    await site.store.events.matched([{ event, policyRevision: 'c0ffee', drafts }]);
+    // Loading would call these a conflict; which one is seen only at run time, where templates meet.
+    const [production, canary] = [policySet('x', policyText()), policySet('x', policyText({}, 'canary'))];
+    site.policies.set = { ...production, policies: [...production.policies, ...canary.policies] };
+    await resolve(site);
+    const failed = one((await site.rollouts()).filter(({ phase }) => phase === 'failed'));
+    expect(failed.message).toMatch(
+      /^policies "(production|canary)" and "(production|canary)" both deploy refs\/tags\/v1\.0\.0 to default\/vision\/iris; /,
+    );
+    expect((await site.rollouts()).filter(({ stage }) => stage === 'deliver')).toHaveLength(1);
+  });
+});
