@@ -15,12 +15,13 @@ import type { PolicySource } from './policies/policies.ts';
 import { createApp } from './server/app.ts';
 import { type Listening, listen } from './server/listen.ts';
 import { createSqlStore } from './store/sql.ts';
-import type { Store } from './store/store.ts';
+import { type Store, StoreUnavailableError } from './store/store.ts';
 import type { Log } from './telemetry/log.ts';
 
 /** How long a stop waits for work in hand, then for connections: ten seconds in all, as orchestrators give. */
 const STOP_WORK = 7000;
 const STOP_SERVER = 1000;
+const STORE_RETRY = 1000;
 
 export interface Service {
   readonly store: Store;
@@ -55,6 +56,7 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
 
   let url = server.publicUrl ?? '';
   let listening: Listening | undefined;
+  let opening: NodeJS.Timeout | undefined;
   const controller = createController({
     store,
     forges,
@@ -69,12 +71,23 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
   });
   const receive = createReceive({ store, log });
 
+  /** Opens the store and begins to work. While the disk does not let it, webhooks get 503 and it is tried again. */
+  async function begin(): Promise<void> {
+    try {
+      await store.lifecycle.start();
+      await controller.start();
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError)) throw error;
+      log.error({ reason: error.message }, 'the store cannot be opened; trying again');
+      opening = setTimeout(begin, STORE_RETRY);
+    }
+  }
+
   return {
     store,
     policies,
 
     async start() {
-      await store.lifecycle.start();
       // The app is made once its port is known: links need it where no publicUrl is set.
       let app: ReturnType<typeof createApp> | undefined;
       const fetch = (request: Request) => app?.fetch(request) ?? new Response(null, { status: 503 });
@@ -83,12 +96,13 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
       const address = `http://${host}:${listening.port}`;
       if (server.publicUrl === undefined) url = address;
       app = createApp({ receive, forges, store, policies, publicUrl: url, log });
-      await controller.start();
       log.info({ address, publicUrl: url }, 'listening');
+      await begin();
       return { url: address };
     },
 
     async stop() {
+      clearTimeout(opening);
       await listening?.close(STOP_SERVER);
       const ended = await controller.stop(STOP_WORK);
       if (!ended) log.warn({}, 'some work did not end in time; the next start goes on with it');

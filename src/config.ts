@@ -1,7 +1,7 @@
 /** modelhook.yaml → a frozen Config. One schema; every fault is reported at once, with its path in the file. */
 import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
-import { isCollection, LineCounter, type Node, parseDocument } from 'yaml';
+import { type Alias, type Document, isCollection, LineCounter, type Node, parseDocument, visit } from 'yaml';
 import { z } from 'zod';
 import { type Fault, formatFault, messageOf } from './core/errors.ts';
 import { parseRepositoryId, unsafeName } from './core/ref-event.ts';
@@ -59,7 +59,7 @@ const name = z
 const duration = z.string().transform((text, context) => {
   const match = DURATION.exec(text);
   const [, amount, unit] = match ?? [];
-  if (amount && unit) return Number(amount) * (UNITS[unit] ?? 1);
+  if (Number(amount) > 0 && unit) return Number(amount) * (UNITS[unit] ?? 1);
   context.addIssue({ code: 'custom', message: `"${text}" is not a duration; write it like 30s, 10m or 1h` });
   return z.NEVER;
 });
@@ -85,7 +85,11 @@ function urlFault(text: string, scheme: string): string | null {
   if (!['ssh', 'https', 'http', 'file'].includes(scheme))
     return `"${scheme}://" is not supported; use a path, ssh:// or https://`;
   if (!URL.canParse(text)) return 'is not an address';
-  if (new URL(text).password !== '') return 'holds a password; put it in token: { env: NAME } instead';
+  const { username, password } = new URL(text);
+  if (password !== '') return 'holds a password; put it in token: { env: NAME } instead';
+  // ssh has a user name there; for https it is where people put tokens.
+  if (username !== '' && scheme !== 'ssh')
+    return 'holds a user name; what lets us in goes into token: { env: NAME } instead';
   return null;
 }
 
@@ -126,24 +130,34 @@ function schemaOf({ env, readFile }: ConfigSources, folder: string) {
     return file;
   });
 
-  const plainGit = z.strictObject({
-    kind: z.literal('git'),
-    url: z
-      .string()
-      .min(1)
-      .transform((text, context) => {
-        const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1];
-        if (scheme === undefined) return resolve(folder, text);
-        const fault = urlFault(text, scheme);
-        if (fault === null) return text.replace(/\/+$/, '');
-        context.addIssue({ code: 'custom', message: fault });
-        return z.NEVER;
-      }),
-    token: secret.optional(),
-    ssh: z.strictObject({ key: existingFile, knownHosts: existingFile }).optional(),
-    ca: existingFile.optional(),
-    webhookSecrets: z.array(secret).default([]),
-  });
+  const plainGit = z
+    .strictObject({
+      kind: z.literal('git'),
+      url: z
+        .string()
+        .min(1)
+        .transform((text, context) => {
+          const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1];
+          // Git knows two more forms, host:path and ext::command: neither is a path somebody means.
+          if (scheme === undefined && !/^[^/]*:/.test(text)) return resolve(folder, text);
+          const fault =
+            scheme === undefined
+              ? 'is neither a path nor an address; write ssh://user@host/path'
+              : urlFault(text, scheme.toLowerCase());
+          if (fault === null) return text.replace(/\/+$/, '');
+          context.addIssue({ code: 'custom', message: fault });
+          return z.NEVER;
+        }),
+      token: secret.optional(),
+      ssh: z.strictObject({ key: existingFile, knownHosts: existingFile }).optional(),
+      ca: existingFile.optional(),
+      webhookSecrets: z.array(secret).default([]),
+    })
+    .superRefine(({ url, token }, context) => {
+      if (token === undefined || /^https?:/i.test(url)) return;
+      const message = 'is for addresses that start with https://; ssh has keys, and a path needs nothing';
+      context.addIssue({ code: 'custom', path: ['token'], message });
+    });
 
   return z.strictObject({
     server: z
@@ -163,7 +177,7 @@ function schemaOf({ env, readFile }: ConfigSources, folder: string) {
       .transform((text, context) => {
         if (text.startsWith('sqlite:') && text.length > 'sqlite:'.length)
           return { kind: 'sqlite' as const, file: resolve(folder, text.slice('sqlite:'.length)) };
-        context.addIssue({ code: 'custom', message: `"${text}" is not a store; write it as sqlite:PATH` });
+        context.addIssue({ code: 'custom', message: 'is not a store; write it as sqlite:PATH' });
         return z.NEVER;
       }),
     forges: z.record(name, plainGit),
@@ -242,7 +256,14 @@ export function parseConfig(text: string, file: string, sources: ConfigSources =
     throw new ConfigError(document.errors.map((error) => faultAt(error.pos[0], error.message)));
 
   const folder = dirname(isAbsolute(file) ? file : resolve(file));
-  const parsed = schemaOf(sources, folder).safeParse(document.toJS({ maxAliasCount: 100 }) ?? {});
+  let data: unknown;
+  try {
+    data = document.toJS({ maxAliasCount: 100 }) ?? {};
+  } catch (error) {
+    // Aliases are followed only here: one that leads nowhere, or a few that lead to millions of values.
+    throw new ConfigError([faultAt(aliasOffset(document), messageOf(error))]);
+  }
+  const parsed = schemaOf(sources, folder).safeParse(data);
   if (!parsed.success) {
     const faults = parsed.error.issues
       .flatMap((issue) => explain(issue, document.hasIn(issue.path)))
@@ -257,6 +278,14 @@ export function parseConfig(text: string, file: string, sources: ConfigSources =
       ),
     );
   return deepFreeze(parsed.data);
+}
+
+/** Where the first alias stands that leads nowhere; else the first one. */
+function aliasOffset(document: Document): number {
+  const aliases: Alias[] = [];
+  visit(document, { Alias: (_, alias) => void aliases.push(alias) });
+  const alias = aliases.find((each) => !each.resolve(document)) ?? aliases[0];
+  return alias?.range?.[0] ?? 0;
 }
 
 interface Issue {
@@ -276,11 +305,18 @@ function explain(issue: z.core.$ZodIssue, present: boolean): Issue[] {
     case 'invalid_key':
       return [{ path, message: issue.issues[0]?.message ?? issue.message }];
     case 'invalid_type':
-      return [{ path, message: `${present ? 'must be' : 'is missing:'} a ${issue.expected}` }];
+      return [
+        {
+          path,
+          message: `${present ? 'must be' : 'is missing:'} ${article(issue.expected)} ${issue.expected}`,
+        },
+      ];
     default:
       return [{ path, message: issue.message }];
   }
 }
+
+const article = (noun: string): string => (/^[aeiou]/.test(noun) ? 'an' : 'a');
 
 /** Repositories of forges that are not configured. */
 function danglingForges({ forges, policies, gitops }: Parsed): Issue[] {

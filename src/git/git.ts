@@ -72,6 +72,8 @@ function environment({
     ...INHERITED,
     LC_ALL: 'C',
     GIT_TERMINAL_PROMPT: '0',
+    // Empty, or SSH_ASKPASS would open a window on a desktop.
+    GIT_ASKPASS: '',
     GIT_CONFIG_NOSYSTEM: '1',
     GIT_CONFIG_GLOBAL: fileURLToPath(new URL('./gitconfig', import.meta.url)),
     GIT_ALLOW_PROTOCOL: 'file:http:https:ssh',

@@ -61,6 +61,8 @@ export class ObjectReader {
     if (this.#ended) return Promise.reject(this.#ended);
     // One question is one line; a name with a line break is nothing Git has.
     if (revision.includes('\n')) return Promise.resolve(null);
+    // A path from here is relative to a work tree, and git dies of having none, with all questions.
+    if (/:\.{1,2}(?:\/|$)/.test(revision)) return Promise.resolve(null);
     return new Promise((resolve, reject) => {
       this.#questions.push({ contents: command === 'contents', resolve, reject });
       this.#child.stdin?.write(`${command} ${revision}\n`);

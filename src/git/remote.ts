@@ -59,7 +59,7 @@ export async function locateRemote(access: RemoteAccess, path: string): Promise<
 function credentialsOf({ url, token, ssh, ca }: RemoteAccess): Pick<Remote, 'env' | 'config'> {
   const env: Record<string, string> = {};
   const config: [string, string][] = [];
-  if (token !== null) {
+  if (token !== null && /^https?:/.test(url)) {
     env[TOKEN_VARIABLE] = token;
     // Only this server gets it: the helper is configured for its URL, so a redirect to another host finds none.
     const helper = `!f() { test "$1" = get && printf 'username=modelhook\\npassword=%s\\n' "$${TOKEN_VARIABLE}"; }; f`;
@@ -67,21 +67,20 @@ function credentialsOf({ url, token, ssh, ca }: RemoteAccess): Pick<Remote, 'env
   }
   if (ssh !== null) {
     const options = [
+      `IdentityFile=${sshPath(ssh.key)}`,
       'IdentitiesOnly=yes',
       'BatchMode=yes',
       'StrictHostKeyChecking=yes',
-      `UserKnownHostsFile=${ssh.knownHosts}`,
+      `UserKnownHostsFile=${sshPath(ssh.knownHosts)}`,
     ];
-    env.GIT_SSH_COMMAND = [
-      'ssh',
-      '-i',
-      shellQuote(ssh.key),
-      ...options.flatMap((option) => ['-o', shellQuote(option)]),
-    ].join(' ');
+    env.GIT_SSH_COMMAND = ['ssh', ...options.flatMap((option) => ['-o', shellQuote(option)])].join(' ');
     env.GIT_SSH_VARIANT = 'ssh';
   }
   if (ca !== null) env.GIT_SSL_CAINFO = ca;
   return { env, config };
 }
+
+/** One path as ssh_config(5) reads it: otherwise a space would begin another, and % a token. */
+const sshPath = (path: string): string => `"${path.replaceAll('%', '%%')}"`;
 
 const shellQuote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;

@@ -50,6 +50,7 @@ describe('an event', () => {
     await runStage(matchOf(site));
     const gone = await site.tell({ repository: IRIS, before: A, after: null });
     await runStage(matchOf(site));
+    expect(site.log.lines.filter(({ message }) => message === 'event matched')).toHaveLength(1);
     expect(await site.rollouts()).toMatchObject([{ sha: A }]);
     expect(await site.store.events.get(gone.id)).toMatchObject({
       kind: 'deleted',

@@ -94,6 +94,21 @@ describe('a payload is a hint: the ref is read when its rollout is resolved', ()
     expect(await site.events()).toHaveLength(2);
   });
 
+  it('a branch that moved on is called by its name, not by the commit it was at', async () => {
+    const { site, iris } = await siteWithIris();
+    usePolicy(site, { match: { repositories: ['plain:ml/**'], branches: ['main'] } });
+    const older = site.forge.commit(iris, { 'README.md': CARD });
+    await site.tell({ repository: iris, ref: 'refs/heads/main', after: older });
+    await site.match();
+    const newer = site.forge.commit(iris, { 'README.md': CARD });
+    await resolve(site);
+    expect(one(await site.rollouts())).toMatchObject({
+      phase: 'superseded',
+      revision: older,
+      message: `Superseded: main points to ${newer.slice(0, 7)} now`,
+    });
+  });
+
   it('gone: the rollout is cancelled', async () => {
     const { site, iris } = await siteWithIris();
     const { id } = await site.rollOut(iris);
@@ -287,6 +302,17 @@ describe('a rollout that cannot be planned', () => {
     expect(await site.rollout(id)).toMatchObject({
       phase: 'cancelled',
       message: 'Cancelled: policy "production" is no longer among the policies at beefbee',
+    });
+  });
+
+  it('is cancelled where its policy matches it no more', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id } = await site.rollOut(iris);
+    usePolicy(site, { match: { repositories: ['plain:ml/**'], tags: ['release-*'] } });
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'cancelled',
+      message: 'Cancelled: policy "production" no longer deploys it: tag v1.0.0 matches none of release-*',
     });
   });
 

@@ -1,10 +1,11 @@
 /** A pending rollout → its plan and manifest: the ref and the model card are read, everything else is decided purely. */
 import { StalledError, WaitingError } from '../core/errors.ts';
 import { renderInferenceService } from '../core/inference-service.ts';
+import { explainMatch } from '../core/match.ts';
 import { parseModelCard } from '../core/model-card.ts';
 import { type ModelCardInput, makePlan, needsModelCard } from '../core/plan.ts';
 import type { Policy, PolicySet } from '../core/policy.ts';
-import { parseRepositoryId, shortSha } from '../core/ref-event.ts';
+import { parseRef, parseRepositoryId, shortSha } from '../core/ref-event.ts';
 import type { Rollout } from '../core/rollout.ts';
 import type { Forge, RefReading, RepositoryFile } from '../forge/forge.ts';
 import type { PolicySource } from '../policies/policies.ts';
@@ -36,6 +37,9 @@ export function createResolve(deps: ResolveDeps): Stage {
       const where = `the policies at ${shortSha(current.revision)}`;
       return ended('cancelled', `Cancelled: policy "${rollout.policy}" is no longer among ${where}`);
     }
+    const match = explainMatch(policy, rollout);
+    if (!match.matches)
+      return ended('cancelled', `Cancelled: policy "${policy.name}" no longer deploys it: ${match.reason}`);
     const forge = forgeOf(forges, rollout.repository);
     const paths = needsModelCard(policy) ? [MODEL_CARD] : [];
     const reading = await forge.repositories.readRef(
@@ -58,14 +62,15 @@ export function createResolve(deps: ResolveDeps): Stage {
    * @returns how the rollout ends where its commit is no longer what the ref points to
    */
   async function follow(rollout: Rollout, reading: RefReading | null): Promise<RolloutChange | null> {
-    const { repository, projectId, ref, sha, revision } = rollout;
+    const { repository, projectId, ref, sha } = rollout;
     if (reading && (reading.sha === sha || reading.object === sha)) return null;
     const after = reading?.sha ?? null;
     await persist(() =>
       store.events.record({ repository, projectId, ref, before: sha, after }, 'reading', null),
     );
     if (after === null) return ended('cancelled', `Cancelled: ${ref} was deleted before it was deployed`);
-    return ended('superseded', `Superseded: ${revision} points to ${shortSha(after)} now`);
+    const name = parseRef(ref)?.name ?? ref;
+    return ended('superseded', `Superseded: ${name} points to ${shortSha(after)} now`);
   }
 
   return {

@@ -14,8 +14,9 @@ import { platform, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { A, C, DELIVERED, describeStore, IRIS, NOON, one, planned, rollOut, TAG, tell } from './contract.ts';
+import { StalledError } from '../core/errors.ts';
 import type { Rollout } from '../core/rollout.ts';
+import { A, C, DELIVERED, describeStore, IRIS, NOON, one, planned, rollOut, TAG, tell } from './contract.ts';
 import { createSqlStore } from './sql.ts';
 import { type Store, StoreUnavailableError } from './store.ts';
 
@@ -117,7 +118,7 @@ describe('a store on a file', () => {
     it('refuses a second store on the same file, in words that name it', async () => {
       const store = await start();
       const refused = start();
-      await expect(refused).rejects.toBeInstanceOf(StoreUnavailableError);
+      await expect(refused).rejects.toBeInstanceOf(StalledError);
       await expect(refused).rejects.toThrow(`${file} is in use by another modelhook; stop it`);
       await tell(store, { after: A });
       expect((await store.events.list({ limit: 1 })).items).toHaveLength(1);

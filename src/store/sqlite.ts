@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { type Dialect, SqliteDialect, type SqliteStatement } from 'kysely';
+import { StalledError } from '../core/errors.ts';
 import { StoreUnavailableError } from './store.ts';
 
 const READ_ONLY = 8;
@@ -30,7 +31,7 @@ export class SqliteFile {
 
   /**
    * Makes the folder, takes the file for this process alone, and opens it.
-   * @throws StoreUnavailableError naming the file, where another process has it or it cannot be opened
+   * @throws StalledError where another process has it; StoreUnavailableError where it cannot be opened
    */
   open(): void {
     try {
@@ -125,8 +126,9 @@ function takeAlone(path: string): DatabaseSync {
   } catch (error) {
     guard.close();
     if (resultCode(error) !== 5) throw error;
-    throw new StoreUnavailableError(
-      `${path} is in use by another modelhook; stop it, or give this one a store of its own`,
+    throw new StalledError(
+      `${path} is in use by another modelhook`,
+      'stop it, or give this one a store of its own',
       { cause: error },
     );
   }

@@ -22,7 +22,10 @@ export interface Store {
 }
 
 export interface StoreLifecycle {
-  /** Opens the database, making its folder, and brings its schema up to date. */
+  /**
+   * Opens the database, making its folder, and brings its schema up to date. It may be called again after it failed.
+   * @throws StalledError where another process has it; StoreUnavailableError where it cannot be opened now
+   */
   start(): Promise<void>;
   stop(): Promise<void>;
   /** Resolves once a write went through; throws StoreUnavailableError while none does. */

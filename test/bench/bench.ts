@@ -14,13 +14,6 @@ const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 const seconds = (milliseconds: number): string => `${(milliseconds / 1000).toFixed(2)} s`;
 
-const site = await makeControllerSite();
-try {
-  await measure(site);
-} finally {
-  await site.remove();
-}
-
 async function measure(site: ControllerSite): Promise<void> {
   const single = Array.from({ length: ONE_BY_ONE }, (_, index) => `ml/single-${index}`);
   const burst = Array.from({ length: AT_ONCE }, (_, index) => `ml/burst-${index}`);
@@ -124,4 +117,11 @@ function memory(pid: number | undefined): string {
   } catch {
     return 'resident memory unknown';
   }
+}
+
+const site = await makeControllerSite();
+try {
+  await measure(site);
+} finally {
+  await site.remove();
 }

@@ -317,7 +317,7 @@ describe('a webhook of plain Git', () => {
           }
         },
       ),
-      { numRuns: 1000 },
+      { numRuns: 300 },
     );
   });
 });

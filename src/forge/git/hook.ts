@@ -3,7 +3,16 @@
  * never fails a push, and holds it up for at most four seconds; what takes longer goes on in the background.
  */
 import { createHash } from 'node:crypto';
-import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { StalledError } from '../../core/errors.ts';
 import { DELIVERY_HEADER, SIGNATURE_HEADER } from './webhooks.ts';
@@ -43,6 +52,8 @@ export function installHook({ dir, path, url, secret }: HookOptions): string {
   // Written beside and renamed: a push in this moment runs the old hook or the new one, whole.
   const install = (name: string, content: string | Uint8Array, mode: number) => {
     const file = join(hooks, name);
+    // One that was left behind would keep its own mode.
+    rmSync(`${file}.new`, { force: true });
     writeFileSync(`${file}.new`, content, { mode });
     if (process.getuid?.() === 0) chownSync(`${file}.new`, uid, gid);
     renameSync(`${file}.new`, file);
@@ -72,6 +83,11 @@ repository=${quote(JSON.stringify(path).slice(1, -1))}
 
 hooks=$(cd "$(dirname "$0")" && pwd) || exit 0
 pushed=$(cat)
+for tool in curl openssl; do
+  command -v "$tool" >/dev/null 2>&1 && continue
+  echo "modelhook: $tool is not installed here, so the push is not reported; it will be found by listing the refs"
+  exit 0
+done
 log=$(mktemp "\${TMPDIR:-/tmp}/modelhook.XXXXXX") || exit 0
 
 sha256() { openssl dgst -sha256 -binary; }
@@ -112,10 +128,15 @@ report_all() {
 ) </dev/null >/dev/null 2>&1 &
 reporter=$!
 trap 'cat "$log"; rm -f "$log"; echo "modelhook: reporting goes on in the background"; exit 0' ALRM
-(sleep 4 && kill -ALRM $$) </dev/null >/dev/null 2>&1 &
+(
+  trap 'kill "$!" 2>/dev/null; exit' TERM
+  sleep 4 &
+  wait "$!" && kill -ALRM $$
+) </dev/null >/dev/null 2>&1 &
 watch=$!
 wait "$reporter"
 kill "$watch" 2>/dev/null
+wait "$watch" 2>/dev/null
 cat "$log"
 rm -f "$log"
 exit 0

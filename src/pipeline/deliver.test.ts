@@ -1,0 +1,297 @@
+import { describe, expect, it } from 'vitest';
+import { StalledError } from '../core/errors.ts';
+import { policyText } from '../core/policy.fixture.ts';
+import type { Rollout } from '../core/rollout.ts';
+import { createFakeTarget } from '../delivery/target.fake.ts';
+import type { Delivery, DeliveryTarget } from '../delivery/target.ts';
+import { createDeliver } from './deliver.ts';
+import {
+  createSite,
+  failingAtFirst,
+  MINUTE,
+  NOON,
+  policySet,
+  runStage,
+  type Site,
+} from './pipeline.fixture.ts';
+import { createResolve } from './resolve.ts';
+
+/** A site with a policy for each of two GitOps repositories. */
+async function siteWithTwo(): Promise<Site> {
+  const site = await createSite();
+  const edge = policyText(
+    { match: { repositories: ['plain:edge/**'], tags: ['v*'] }, delivery: { gitops: 'edge' } },
+    'edge',
+  );
+  site.policies.set = policySet('c0ffee', policyText(), edge);
+  site.targets.set('edge', createFakeTarget('edge'));
+  return site;
+}
+
+/** A rollout that is due for its delivery. */
+async function planned(site: Site, path = 'ml/iris', tag = 'v1.0.0'): Promise<Rollout> {
+  const repository = `plain:${path}`;
+  const known = (await site.store.rollouts.list({ limit: 1, repository })).items.length > 0;
+  const { id } = await site.rollOut(known ? repository : site.forge.create(path), tag);
+  await runStage(createResolve(site));
+  return site.rollout(id);
+}
+
+/** Holds every delivery of a target until it is let go. */
+function hold(site: Site, name: string): { begun: Promise<void>; letGo: () => void; batches: number[] } {
+  const target = site.targets.get(name);
+  if (!target) throw new Error(`there is no target ${name}`);
+  const begun = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  const batches: number[] = [];
+  const held: DeliveryTarget = {
+    async deliver(batch, stillWanted) {
+      batches.push(batch.length);
+      begun.resolve();
+      await gate.promise;
+      return target.deliver(batch, stillWanted);
+    },
+  };
+  site.targets.set(name, { ...target, ...held });
+  return { begun: begun.promise, letGo: gate.resolve, batches };
+}
+
+describe('a planned rollout', () => {
+  it('is delivered, and its receipt is stored', async () => {
+    const site = await createSite();
+    const { id, manifest } = await planned(site);
+    await runStage(createDeliver(site));
+    expect(site.fleet.files.get('default/vision/iris.yaml')).toBe(manifest);
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'delivered',
+      stage: null,
+      finishedAt: NOON,
+      message: expect.stringMatching(/^Committed [0-9a-f]{7} to fleet$/),
+      receipt: {
+        commit: expect.stringMatching(/^[0-9a-f]{40}$/),
+        path: 'default/vision/iris.yaml',
+        pullRequest: null,
+      },
+    });
+  });
+
+  it('tells its commit why it happens: which ref points where, and which policy wants it', async () => {
+    const site = await createSite();
+    const { sha } = await planned(site);
+    const told: Delivery[] = [];
+    const target: DeliveryTarget = {
+      async deliver(batch) {
+        told.push(...batch);
+        return new Map();
+      },
+    };
+    await runStage(createDeliver({ ...site, targets: new Map([['fleet', target]]) }));
+    expect(told).toMatchObject([
+      {
+        why:
+          `refs/tags/v1.0.0 of plain:ml/iris points to ${sha.slice(0, 7)}.\n` +
+          'Policy production deploys it: repository plain:ml/iris matches plain:ml/**, tag v1.0.0 matches v*.',
+        repository: 'plain:ml/iris',
+        sha,
+        revision: 'v1.0.0',
+        policy: 'production',
+        policyRevision: 'c0ffee',
+        environment: 'production',
+      },
+    ]);
+  });
+
+  it('with content that is there already is delivered without a commit', async () => {
+    const site = await createSite();
+    const { manifest, id } = await planned(site);
+    site.fleet.files.set('default/vision/iris.yaml', manifest ?? '');
+    await runStage(createDeliver(site));
+    expect(await site.rollout(id)).toMatchObject({ phase: 'delivered', receipt: { commit: null } });
+  });
+
+  it('keeps its receipt through a store that could not be written, and is not delivered twice', async () => {
+    const site = await createSite();
+    const { id } = await planned(site);
+    const { advance, ...rollouts } = site.store.rollouts;
+    let write: (() => Promise<Rollout | null>) | undefined;
+    const store = {
+      ...site.store,
+      rollouts: {
+        ...rollouts,
+        advance: (...args: Parameters<typeof advance>) => {
+          write ??= failingAtFirst(3, () => advance(...args));
+          return write();
+        },
+      },
+    };
+    const deliver = createDeliver({ ...site, store });
+    await runStage(deliver);
+    expect(await runStage(deliver)).toBe(0);
+    expect(site.fleet.batches).toEqual([[id]]);
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'delivered',
+      receipt: { commit: expect.any(String) },
+    });
+  });
+});
+
+describe('rollouts of one GitOps repository', () => {
+  it('go in one batch, in the order of their events', async () => {
+    const site = await createSite();
+    const rollouts = [];
+    for (const path of ['ml/rose', 'ml/iris', 'ml/aster']) rollouts.push(await planned(site, path));
+    expect(await runStage(createDeliver(site))).toBe(1);
+    expect(site.fleet.batches).toEqual([rollouts.map(({ id }) => id)]);
+  });
+
+  it('that arrive during a delivery go together with the next', async () => {
+    const site = await createSite();
+    const { begun, letGo, batches } = hold(site, 'fleet');
+    const deliver = createDeliver(site);
+    await planned(site, 'ml/iris');
+    const first = runStage(deliver);
+    await begun;
+    await planned(site, 'ml/rose');
+    await planned(site, 'ml/aster');
+    expect(await runStage(deliver)).toBe(0);
+    letGo();
+    await first;
+    expect(await runStage(deliver)).toBe(1);
+    expect(batches).toEqual([1, 2]);
+    expect((await site.rollouts()).map(({ phase }) => phase)).toEqual([
+      'delivered',
+      'delivered',
+      'delivered',
+    ]);
+  });
+
+  it('can go on after a delivery that failed', async () => {
+    const site = await createSite();
+    const deliver = createDeliver(site);
+    site.fleet.failure = new Error('the remote is down');
+    await planned(site, 'ml/iris');
+    await runStage(deliver);
+    site.fleet.failure = null;
+    const { id } = await planned(site, 'ml/rose');
+    await runStage(deliver);
+    expect(await site.rollout(id)).toMatchObject({ phase: 'delivered' });
+  });
+});
+
+describe('two GitOps repositories', () => {
+  it('do not wait for each other', async () => {
+    const site = await siteWithTwo();
+    const { begun, letGo } = hold(site, 'fleet');
+    const deliver = createDeliver(site);
+    const slow = await planned(site, 'ml/iris');
+    const held = runStage(deliver);
+    await begun;
+    const quick = await planned(site, 'edge/rose');
+    await runStage(deliver);
+    expect(await site.rollout(quick.id)).toMatchObject({ phase: 'delivered' });
+    expect(await site.rollout(slow.id)).toMatchObject({ phase: 'pending' });
+    letGo();
+    await held;
+    expect(await site.rollout(slow.id)).toMatchObject({ phase: 'delivered' });
+  });
+
+  it('get a batch each', async () => {
+    const site = await siteWithTwo();
+    const iris = await planned(site, 'ml/iris');
+    const rose = await planned(site, 'edge/rose');
+    expect(await runStage(createDeliver(site))).toBe(2);
+    expect(site.fleet.batches).toEqual([[iris.id]]);
+    expect(site.targets.get('edge')?.batches).toEqual([[rose.id]]);
+  });
+});
+
+describe('a rollout that ended before its turn', () => {
+  it('stays as it is, and leaves nothing behind', async () => {
+    const site = await createSite();
+    const { begun, letGo } = hold(site, 'fleet');
+    const deliver = createDeliver(site);
+    const older = await planned(site, 'ml/iris', 'v1.0.0');
+    const first = runStage(deliver);
+    await begun;
+    const newer = await planned(site, 'ml/iris', 'v1.1.0');
+    letGo();
+    await first;
+    expect(site.fleet.files.size).toBe(0);
+    expect(await site.rollout(older.id)).toMatchObject({
+      phase: 'superseded',
+      message: 'Superseded by v1.1.0',
+      receipt: null,
+    });
+    await runStage(deliver);
+    expect(await site.rollout(newer.id)).toMatchObject({ phase: 'delivered' });
+    expect(site.fleet.files.get('default/vision/iris.yaml')).toBe(newer.manifest);
+  });
+});
+
+describe('a delivery that fails', () => {
+  it('by a remote that is down is tried again until it succeeds', async () => {
+    const site = await createSite();
+    const { id } = await planned(site);
+    const deliver = createDeliver(site);
+    site.fleet.failure = new Error('could not read from remote repository');
+    for (let attempt = 1; attempt <= 8; attempt += 1) {
+      expect(await runStage(deliver)).toBe(1);
+      expect(await runStage(deliver)).toBe(0);
+      expect(await site.rollout(id)).toMatchObject({ phase: 'pending', stage: 'deliver', attempts: attempt });
+      site.clock.now += 5 * MINUTE;
+    }
+    expect(await site.rollout(id)).toMatchObject({
+      message: 'Waiting since 2026-03-04 12:00 UTC: could not read from remote repository',
+    });
+    site.fleet.failure = null;
+    await runStage(deliver);
+    expect(await site.rollout(id)).toMatchObject({ phase: 'delivered' });
+  });
+
+  it('by something a person must mend fails that rollout alone', async () => {
+    const site = await createSite();
+    const iris = await planned(site, 'ml/iris');
+    const rose = await planned(site, 'ml/rose');
+    site.fleet.files.set('default/vision/iris.yaml', 'kind: InferenceService\n');
+    await runStage(createDeliver(site));
+    expect(await site.rollout(iris.id)).toMatchObject({
+      phase: 'failed',
+      stage: null,
+      message: expect.stringContaining('default/vision/iris.yaml in fleet is not managed by modelhook'),
+    });
+    expect(await site.rollout(rose.id)).toMatchObject({ phase: 'delivered' });
+  });
+
+  it('for good fails at once, in the words of the target', async () => {
+    const site = await createSite();
+    const { id } = await planned(site);
+    site.fleet.failure = new StalledError('fleet refused the push: no', 'ask its owner');
+    await runStage(createDeliver(site));
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'failed',
+      message: 'fleet refused the push: no; ask its owner',
+    });
+  });
+
+  it('because the GitOps repository is not configured fails in words that help', async () => {
+    const site = await createSite();
+    const { id } = await planned(site);
+    await runStage(createDeliver({ ...site, targets: new Map() }));
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'failed',
+      message:
+        'the GitOps repository "fleet" is not configured; add it to gitops in modelhook.yaml, or name another in the policy',
+    });
+  });
+
+  it('because the target itself broke is tried again, and holds up no later batch', async () => {
+    const site = await createSite();
+    const { id } = await planned(site);
+    const broken: DeliveryTarget = { deliver: () => Promise.reject(new Error('no memory')) };
+    const deliver = createDeliver({ ...site, targets: new Map([['fleet', broken]]) });
+    await runStage(deliver);
+    expect(await site.rollout(id)).toMatchObject({ stage: 'deliver', attempts: 1 });
+    site.clock.now += MINUTE;
+    expect(await runStage(deliver)).toBe(1);
+  });
+});
