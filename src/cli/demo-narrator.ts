@@ -20,10 +20,13 @@ interface NarratorDeps {
   say: (text: string) => void;
 }
 
+/** Milliseconds without news after which the next push begins a story of its own. */
+const QUIET = 1000;
 const FINAL_STATES = /\t(?:success|failure|error)\t/;
 
 export function createNarrator({ service: { store, policies }, site, say }: NarratorDeps): Narrator {
   let begun = performance.now();
+  let lastTold = begun;
   const told = new Set<string>();
   const waiting: { done: () => Promise<boolean>; resolve: () => void }[] = [];
   let telling = Promise.resolve();
@@ -32,6 +35,7 @@ export function createNarrator({ service: { store, policies }, site, say }: Narr
   function tell(key: string, title: string, body = ''): void {
     if (told.has(key)) return;
     told.add(key);
+    lastTold = performance.now();
     const time = `+${((performance.now() - begun) / 1000).toFixed(3)} s`.padStart(10);
     say(`${styleText('dim', time)}  ${styleText('bold', title)}`);
     if (body !== '') say(`${indent(body)}\n`);
@@ -39,7 +43,10 @@ export function createNarrator({ service: { store, policies }, site, say }: Narr
 
   async function tellAll(): Promise<void> {
     const events = await store.events.list({ repository: site.model, limit: 20 });
-    for (const { id, kind, ref, sha, source } of events.items.toReversed()) {
+    for (const { id, kind, ref, sha, source, receivedAt } of events.items.toReversed()) {
+      // A push by hand, after all was told of the one before: its times count from its own arrival.
+      if (!told.has(`event ${id}`) && performance.now() - lastTold > QUIET)
+        begun = performance.now() - (Date.now() - receivedAt);
       const from = source === 'webhook' ? 'by webhook' : `by ${source}`;
       tell(`event ${id}`, `event received: ${ref} ${kind} ${from}`, sha === null ? '' : `commit ${sha}`);
     }
@@ -100,6 +107,7 @@ export function createNarrator({ service: { store, policies }, site, say }: Narr
       }),
     begin() {
       begun = performance.now();
+      lastTold = begun;
     },
     async finished(revision) {
       await until(async () => (await finalRollout(revision)) !== undefined);

@@ -34,6 +34,8 @@ async function demo({ port, once }: DemoOptions): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupt());
 
   const site = makeDemoSite(port);
+  const remove = () => rmSync(site.root, { recursive: true, force: true, maxRetries: 3 });
+  process.once('exit', remove);
   const { compose } = await import('../compose.ts');
   const config = loadConfig(site.configFile);
   const service = compose(config, createLog('warn'));
@@ -66,7 +68,7 @@ Rollouts: ${url}/        Policies: ${site.policiesTree}        Ctrl-C ends the d
     await interrupted;
   } finally {
     await service.stop();
-    rmSync(site.root, { recursive: true, force: true, maxRetries: 3 });
+    remove();
     say('The demo has ended and left nothing behind.');
   }
 }

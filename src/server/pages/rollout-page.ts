@@ -29,7 +29,7 @@ export function rolloutPage({ rollout, policies, now, live }: RolloutView): Html
 <p class="notice ${toneOf(rollout)} message">${rollout.message}</p>
 ${plan && plan.warnings.length > 0 ? warnings(plan.warnings) : ''}
 <div class="columns">${timeline(rollout)}${facts(rollout)}</div>
-${plan && plan.decisions.length > 0 ? decisions(plan.decisions) : ''}
+${plan ? decisions([plan.why, ...plan.decisions]) : ''}
 ${manifest === null ? '' : manifestCard(manifest)}`;
   return layout({
     title: `${phaseWord(rollout.phase)}: ${repository.split('/').at(-1)} ${version}`,
