@@ -7,6 +7,8 @@ import type { SettleDeps } from './retry.ts';
 import type { Stage } from './stage.ts';
 
 const CONCURRENCY = 2;
+/** How soon a listing that failed is tried again. */
+const AFTER_FAILURE = 60_000;
 
 export interface ListRefsDeps extends SettleDeps {
   forges: ReadonlyMap<string, Forge>;
@@ -19,13 +21,15 @@ export function createListRefs({ store, forges, interval, persist, now, log }: L
     try {
       const snapshot = await store.repositories.snapshot(repository);
       const listed = await forgeOf(forges, repository).repositories.listRefs(repository);
-      if (listed.length === 0 && snapshot.counters.size > 0)
+      if (listed.length === 0 && snapshot.present > 0)
         throw new Error(`${repository} suddenly has no refs; nothing is concluded from that`);
       const made = await persist(() => store.repositories.applyListing(snapshot, listed.toSorted(inOrder)));
       if (made > 0) log.info({ repository, events: made }, 'refs moved that no webhook told of');
     } catch (error) {
       log.warn({ repository, reason: messageOf(error) }, 'the refs could not be listed; trying again');
-      await persist(() => store.repositories.postponeListing(repository, now() + interval));
+      await persist(() =>
+        store.repositories.postponeListing(repository, now() + Math.min(interval, AFTER_FAILURE)),
+      );
     }
   }
 

@@ -58,7 +58,8 @@ export function createWorker(
         .then(
           () => true,
           (error: unknown) => {
-            log.error({ stage: each.stage.name, err: error }, 'work ended without an outcome');
+            if (stopped) log.info({ stage: each.stage.name }, 'work is left to the next start');
+            else log.error({ stage: each.stage.name, err: error }, 'work ended without an outcome');
             return false;
           },
         )

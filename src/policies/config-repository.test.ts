@@ -164,9 +164,22 @@ describe('the config repository', () => {
 
   it('counts policies that are all gone as good: there is nothing to deploy', async () => {
     const { source, push } = await makeSite();
-    const head = await push({ 'README.md': 'none yet' });
+    const head = await push({ 'policies/README.md': 'none yet' });
     await source.refresh();
     expect(source.current()).toMatchObject({ revision: head, policies: [] });
+  });
+
+  it('is at fault where the directory is not there: a wrong name must not end what is pending', async () => {
+    const { source, push } = await makeSite();
+    const good = await push({ 'policies/a.yaml': GOOD });
+    await source.refresh();
+    const { status } = source;
+    await push({ 'policy/a.yaml': GOOD });
+    await source.refresh();
+    expect(status().faults).toMatchObject([
+      { file: 'policies', message: expect.stringContaining('policies.directory') },
+    ]);
+    expect(source.current()).toMatchObject({ revision: good });
   });
 
   it('brings nothing into force that the store could not remember, and does so at the next look', async () => {

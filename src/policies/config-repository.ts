@@ -110,6 +110,16 @@ async function readFiles(
   const tree = await git(['ls-tree', '-r', '-z', '--full-tree', '--long', revision, '--', ...pathspec], {
     dir: mirror.dir,
   });
+  // Git keeps no empty folder: this one was never there, or has another name. An empty set would end what is pending.
+  if (tree.length === 0)
+    return {
+      faults: [
+        faultIn(
+          directory,
+          'is not in the config repository; add it, or set policies.directory in modelhook.yaml',
+        ),
+      ],
+    };
   const entries = tree
     .toString()
     .split('\0')

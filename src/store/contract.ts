@@ -178,6 +178,14 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         expect(await history()).toEqual([`created ${A}`, `moved ${B}`]);
       });
 
+      it('a redelivery of a move under the same id stays that event after the ref moved back', async () => {
+        await tell(store, { after: A, delivery: 'd1' });
+        const moved = await tell(store, { before: A, after: B, delivery: 'd2' });
+        await tell(store, { before: B, after: A, delivery: 'd3' });
+        repeats(await tell(store, { before: A, after: B, delivery: 'd2' }), moved);
+        expect(await history()).toEqual([`created ${A}`, `moved ${B}`, `moved ${A}`]);
+      });
+
       it('a second hook that tells the same under its own id repeats it', async () => {
         const first = await tell(store, { after: A, delivery: 'd1' });
         repeats(await tell(store, { after: A, delivery: 'other-hook-1' }), first);
@@ -422,6 +430,22 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         expect(await claim()).toEqual([]);
         await store.repositories.scheduleListings('all');
         expect((await claim()).toSorted()).toEqual([IRIS, 'plain:ml/rose']);
+      });
+
+      it('that could not be made are put off no longer than a push allows', async () => {
+        await store.repositories.scheduleListings([IRIS]);
+        await claim();
+        await tell(store, { ref: 'refs/heads/main', after: A });
+        await store.repositories.postponeListing(IRIS, NOON + 5000);
+        expect(await claim()).toEqual([IRIS]);
+      });
+
+      it('know how many refs are there, and not only how many ever were', async () => {
+        await tell(store, { ref: 'refs/tags/v1', after: A });
+        await tell(store, { ref: 'refs/tags/v2', after: A });
+        await tell(store, { ref: 'refs/tags/v1', before: A, after: null });
+        const { present, counters } = await store.repositories.snapshot(IRIS);
+        expect([present, counters.size]).toEqual([1, 2]);
       });
 
       it('are put off where they could not be made', async () => {

@@ -42,10 +42,14 @@ export function createRepositoryStore({ db, write, now, instance, changed }: Sql
     async snapshot(repository) {
       const rows = await db
         .selectFrom('refs')
-        .select(['ref', 'counter'])
+        .select(['ref', 'sha', 'counter'])
         .where('repository', '=', repository)
         .execute();
-      return { repository, counters: new Map(rows.map(({ ref, counter }) => [ref, counter])) };
+      return {
+        repository,
+        counters: new Map(rows.map(({ ref, counter }) => [ref, counter])),
+        present: rows.filter(({ sha }) => sha !== null).length,
+      };
     },
 
     async applyListing({ repository, counters }, listed) {
@@ -87,7 +91,15 @@ export function createRepositoryStore({ db, write, now, instance, changed }: Sql
     async postponeListing(repository, next) {
       await db
         .updateTable('repositories')
-        .set({ lease: null, listing_due_at: next })
+        .set((e) => ({
+          lease: null,
+          listing_due_at: e
+            .case()
+            .when('listing_due_at', '<', next)
+            .then(e.ref('listing_due_at'))
+            .else(next)
+            .end(),
+        }))
         .where('id', '=', repository)
         .execute();
     },

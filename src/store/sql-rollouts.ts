@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Selectable, SelectQueryBuilder, Transaction } from 'kysely';
 import { StalledError } from '../core/errors.ts';
+import { isFullSha, shortSha } from '../core/ref-event.ts';
 import { formatTarget, type Rollout, statusContext, type Target } from '../core/rollout.ts';
 import type { RolloutsTable, Schema } from './schema.ts';
 import type { SqlContext } from './sql-context.ts';
@@ -132,7 +133,7 @@ const sameTarget = (
 const supersededBy = ({ revision }: Pick<Row, 'revision'>): RolloutChange => ({
   phase: 'superseded',
   stage: null,
-  message: `Superseded by ${revision}`,
+  message: `Superseded by ${isFullSha(revision) ? shortSha(revision) : revision}`,
 });
 
 /**

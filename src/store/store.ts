@@ -98,6 +98,8 @@ export interface ListedRef {
 export interface RefSnapshot {
   repository: string;
   counters: ReadonlyMap<string, number>;
+  /** How many of them are there, as opposed to gone. */
+  present: number;
 }
 
 export interface RepositoryStore {
@@ -116,7 +118,10 @@ export interface RepositoryStore {
    * @returns how many events it made
    */
   applyListing(snapshot: RefSnapshot, listed: readonly ListedRef[]): Promise<number>;
-  /** Puts a listing off that could not be made. */
+  /**
+   * Ends the lease of a listing that could not be made.
+   * @param next when it is tried again, in milliseconds since the epoch; a push meanwhile makes it sooner
+   */
   postponeListing(repository: string, next: number): Promise<void>;
 }
 
