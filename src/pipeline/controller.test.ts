@@ -189,7 +189,7 @@ describe('a stop', () => {
     expect(await controller.stop(10)).toBe(false);
     // The wait for the store ends with the controller, and the rollout is as it was.
     await vi.waitFor(() =>
-      expect(site.log.lines.at(-1)).toMatchObject({ message: 'work ended without an outcome' }),
+      expect(site.log.lines.at(-1)).toMatchObject({ message: 'work is left to the next start' }),
     );
     expect(await site.rollouts()).toMatchObject([{ phase: 'pending', stage: 'resolve', attempts: 0 }]);
   });

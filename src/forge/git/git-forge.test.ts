@@ -404,7 +404,7 @@ describe('a status on plain Git', () => {
         'committer Ada <ada@example.com> 1700000000 +0000',
         'data 0',
       );
-      const old = `${status().context}\tpending\told\turl\n`;
+      const old = `ci/tests\tsuccess\tgreen\turl\n${status().context}\tpending\told\turl\n`;
       for (let n = 1; n <= 400; n += 1) stream.push(`N inline :${n}`, `data ${old.length}`, old);
       crowded.git(['fast-import', '--quiet'], `${stream.join('\n')}\n`);
       const commits = crowded.git(['rev-list', '--max-count=3', 'main']).split('\n');
@@ -416,7 +416,7 @@ describe('a status on plain Git', () => {
       expect(files()).toHaveLength(before);
       for (const commit of commits)
         expect(crowded.git(['notes', '--ref=modelhook', 'show', commit])).toBe(
-          'modelhook/production\tsuccess\tQueued for production\thttps://modelhook.example.com/rollouts/1',
+          'ci/tests\tsuccess\tgreen\turl\nmodelhook/production\tsuccess\tQueued for production\thttps://modelhook.example.com/rollouts/1',
         );
     },
   );
