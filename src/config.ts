@@ -4,7 +4,7 @@ import { dirname, isAbsolute, resolve } from 'node:path';
 import { type Alias, type Document, isCollection, LineCounter, type Node, parseDocument, visit } from 'yaml';
 import { z } from 'zod';
 import { type Fault, formatFault, messageOf } from './core/errors.ts';
-import { parseRepositoryId, unsafeName } from './core/ref-event.ts';
+import { parseRepositoryId, unsafeName, unsafeRef } from './core/ref-event.ts';
 
 /** The configuration cannot be used. The message lists every fault, a line each. */
 export class ConfigError extends Error {
@@ -73,7 +73,7 @@ const repositoryId = z.string().superRefine((id, context) => {
 });
 
 const branch = z.string().superRefine((text, context) => {
-  const fault = unsafeName('the branch', text);
+  const fault = unsafeRef(`refs/heads/${text}`);
   if (fault) context.addIssue({ code: 'custom', message: fault });
 });
 
@@ -187,7 +187,12 @@ function schemaOf({ env, readFile }: ConfigSources, folder: string) {
       directory: z
         .string()
         .default('policies')
-        .transform((text) => text.replace(/^(?:\.?\/)+|\/+$/g, '')),
+        .transform((text, context) => {
+          const directory = text.replace(/^(?:\.?\/)+|\/+$/g, '').replace(/^\.$/, '');
+          const fault = directory === '' ? null : unsafeName('the directory', directory);
+          if (fault) context.addIssue({ code: 'custom', message: fault });
+          return directory;
+        }),
     }),
     gitops: z.record(
       name,

@@ -62,6 +62,7 @@ describe('git runs in an environment of its own', () => {
       'GIT_CONFIG_GLOBAL',
       'GIT_CONFIG_NOSYSTEM',
       'GIT_DIR',
+      'GIT_NO_LAZY_FETCH',
       'GIT_TERMINAL_PROMPT',
     ]);
     expect(env).toMatchObject({

@@ -78,6 +78,8 @@ function environment({
     GIT_CONFIG_GLOBAL: fileURLToPath(new URL('./gitconfig', import.meta.url)),
     GIT_ALLOW_PROTOCOL: 'file:http:https:ssh',
     ...(dir !== undefined && { GIT_DIR: dir }),
+    // A repository of somebody else's, read in place, must not make us fetch from where it says.
+    ...(remote === undefined && { GIT_NO_LAZY_FETCH: '1' }),
     ...remote?.env,
     GIT_CONFIG_COUNT: String(config.length),
     ...Object.fromEntries(

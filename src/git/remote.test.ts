@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type GitHttpServer, startGitHttpServer } from '../../test/git-http-server.ts';
 import { GitRepository } from '../../test/git-repository.ts';
+import { StalledError } from '../core/errors.ts';
 import { GitError, git } from './git.ts';
 import { Mirror } from './mirror.ts';
 import { isLocal, localRepository, locateRemote, type RemoteAccess } from './remote.ts';
@@ -50,8 +51,8 @@ describe('a repository on this machine', () => {
   it('that is not there is a failing forge, with both places named', () => {
     for (const path of ['ml/none', 'ml/empty']) {
       const look = () => localRepository(access({}), path);
-      expect(look).toThrow(GitError);
-      expect(look).toThrow(`${root}/${path}.git or ${root}/${path}`);
+      expect(look).not.toThrow(StalledError);
+      expect(look).toThrow(`there is no Git repository at ${root}/${path}.git or ${root}/${path}`);
     }
   });
 

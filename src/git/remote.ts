@@ -1,7 +1,7 @@
 /** How git reaches the repositories of a plain Git server, without a secret in any argument or URL. */
 import { existsSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
-import { GitError, git, type Remote } from './git.ts';
+import { git, type Remote } from './git.ts';
 
 /** Where a plain Git server's repositories are, and what lets us in. */
 export interface RemoteAccess {
@@ -31,7 +31,7 @@ export function localRepository({ url }: RemoteAccess, path: string): string {
   for (const candidate of candidates.flatMap((each) => [each, `${each}/.git`])) {
     if (existsSync(`${candidate}/HEAD`) && existsSync(`${candidate}/objects`)) return candidate;
   }
-  throw new GitError('open', null, '', `fatal: there is no Git repository at ${candidates.join(' or ')}`);
+  throw new Error(`there is no Git repository at ${candidates.join(' or ')}`);
 }
 
 /**

@@ -167,7 +167,7 @@ describe('a forge that fails', () => {
     for (let attempt = 0; attempt < 12; attempt += 1) {
       expect(await report(site)).toBe(1);
       expect(await report(site)).toBe(0);
-      const due = (await site.store.facts.nextDue()) ?? 0;
+      const due = (await site.store.facts.nextDue(site.clock.now)) ?? 0;
       pauses.push(due - site.clock.now);
       site.clock.now = due;
     }

@@ -151,7 +151,7 @@ describe('a failure that is settled', () => {
       for (const claimed of await site.store.rollouts.claim('resolve', 1))
         await settleFailure(site, claimed, error());
       await writeReports(site, id);
-      site.clock.now = Math.min((await site.store.facts.nextDue()) ?? until, until);
+      site.clock.now = Math.min((await site.store.facts.nextDue(site.clock.now)) ?? until, until);
     }
   }
   const written: string[] = [];

@@ -95,8 +95,9 @@ export function createWorker(
     clearTimeout(timer);
     let sleep = AFTER_FAILURE;
     try {
+      const began = now();
       await look();
-      sleep = await untilDue();
+      sleep = await untilDue(began);
     } catch (error) {
       const known = error instanceof StoreUnavailableError;
       log.error(
@@ -110,10 +111,13 @@ export function createWorker(
     else timer = setTimeout(wake, sleep);
   }
 
-  /** How long nothing will be due. What is in hand wakes the worker when it ends, and is asked about no more often. */
-  async function untilDue(): Promise<number> {
+  /**
+   * How long nothing will be due. What is in hand wakes the worker when it ends, and is asked about no more often.
+   * @param began when the look began: what fell due during it was not seen by it
+   */
+  async function untilDue(began: number): Promise<number> {
     if (running.some(({ inHand }) => inHand.size > 0)) return WHILE_BUSY;
-    const due = await store.facts.nextDue();
+    const due = await store.facts.nextDue(began);
     return due === null ? LONGEST_SLEEP : Math.min(Math.max(due - now(), 1), LONGEST_SLEEP);
   }
 

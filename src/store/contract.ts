@@ -941,20 +941,20 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
       });
 
       it('tell when the next thing of any queue is due that is not due yet', async () => {
-        expect(await store.facts.nextDue()).toBeNull();
+        expect(await store.facts.nextDue(harness.clock.now)).toBeNull();
         const { id } = await one(rollOut(store));
         await store.repositories.claimListings(1, NOON + 600_000);
         await store.repositories.postponeListing(IRIS, NOON + 600_000);
-        expect(await store.facts.nextDue()).toBe(NOON + 600_000);
+        expect(await store.facts.nextDue(harness.clock.now)).toBe(NOON + 600_000);
         await store.rollouts.advance(id, { ...planned(), dueAt: NOON + 30_000 });
-        expect(await store.facts.nextDue()).toBe(NOON + 30_000);
+        expect(await store.facts.nextDue(harness.clock.now)).toBe(NOON + 30_000);
         const [report] = await store.reports.claim(1);
         if (report) await store.reports.postponed(report, NOON + 2000);
-        expect(await store.facts.nextDue()).toBe(NOON + 2000);
+        expect(await store.facts.nextDue(harness.clock.now)).toBe(NOON + 2000);
         harness.clock.now = NOON + 2000;
-        expect(await store.facts.nextDue()).toBe(NOON + 30_000);
+        expect(await store.facts.nextDue(harness.clock.now)).toBe(NOON + 30_000);
         await store.rollouts.advance(id, FAILED);
-        expect(await store.facts.nextDue()).toBe(NOON + 600_000);
+        expect(await store.facts.nextDue(harness.clock.now)).toBe(NOON + 600_000);
       });
     });
 

@@ -1,8 +1,8 @@
 import type { SqlContext } from './sql-context.ts';
 import type { FactStore } from './store.ts';
 
-export function createFactStore({ db, now, instance }: SqlContext): FactStore {
-  /** Rows of one queue that nobody works on and that are due later than now. */
+export function createFactStore({ db, instance }: SqlContext): FactStore {
+  /** Rows of one queue that nobody works on and that fall due later. */
   const earliest = async (rows: Promise<{ at: number | null } | undefined>) => (await rows)?.at ?? null;
 
   return {
@@ -19,8 +19,7 @@ export function createFactStore({ db, now, instance }: SqlContext): FactStore {
         .execute();
     },
 
-    async nextDue() {
-      const after = now();
+    async nextDue(after) {
       const due = await Promise.all([
         earliest(
           db

@@ -181,7 +181,7 @@ describe('a store on a file', () => {
       await before.rollouts.advance(id, { attempts: 1, dueAt: NOON + 1000 });
       const store = await restart(before);
       expect(await store.rollouts.claim('resolve', 1)).toEqual([]);
-      expect(await store.facts.nextDue()).toBe(NOON + 1000);
+      expect(await store.facts.nextDue(NOON)).toBe(NOON + 1000);
     });
 
     it('reads back a status that the last process had begun to write', async () => {

@@ -184,6 +184,10 @@ export interface ReportStore {
 export interface FactStore {
   get(key: string): Promise<string | null>;
   set(key: string, value: string): Promise<void>;
-  /** When the earliest row of any queue is due, in milliseconds since the epoch; null: nothing waits. */
-  nextDue(): Promise<number | null>;
+  /**
+   * When the earliest row of any queue falls due.
+   * @param after in milliseconds since the epoch; rows that were due by then are left out
+   * @returns milliseconds since the epoch; null: nothing waits
+   */
+  nextDue(after: number): Promise<number | null>;
 }
