@@ -49,9 +49,9 @@ async function demo({ port, once }: DemoOptions): Promise<void> {
     await Promise.race([narrator.ready(), interrupted]);
 
     const tag = 'v1.0.0';
-    say(`$ git push origin main ${tag}        # in ${site.modelTree}`);
+    say(`$ git push origin ${tag}        # in ${site.modelTree}`);
     narrator.begin();
-    say(await site.push(['main', tag]));
+    say(await site.push([tag]));
     const final = await Promise.race([narrator.finished(tag), interrupted]);
     if (once) {
       if (final?.phase !== 'delivered') process.exitCode = 1;
@@ -61,7 +61,7 @@ async function demo({ port, once }: DemoOptions): Promise<void> {
 Push another tag by hand, and watch it arrive here:
 
   cd ${site.modelTree}
-  git commit --allow-empty -m 'Train again' && git tag v1.1.0 && git push origin main v1.1.0
+  git commit --allow-empty -m 'Train again' && git tag v1.1.0 && git push origin v1.1.0
 
 Rollouts: ${url}/        Policies: ${site.policiesTree}        Ctrl-C ends the demo and removes ${site.root}.
 `);

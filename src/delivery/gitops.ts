@@ -237,7 +237,7 @@ function refusedBy(name: string, error: GitError): StalledError {
   const why = words || rejection(error) || error.message;
   return new StalledError(
     `${name} refused the push: ${why}`,
-    'change what it objects to, or let its rule accept modelhook, then push the tag again',
+    'change what it objects to, or let its rule accept modelhook; then delete the tag and push it once more',
     { cause: error },
   );
 }

@@ -86,11 +86,24 @@ export class Mirror {
     if ((await this.resolve(`${sha}^{commit}`)) === null) await this.fetchShallow([sha]);
   }
 
-  /** Brings refs up to date with all they contain; what is gone there goes here. A pattern that matches nothing is no error. */
+  /**
+   * Brings refs up to date with all they contain, also where earlier fetches left blobs out; what is gone there goes
+   * here. A pattern that matches nothing is no error.
+   */
   async fetch(refspecs: readonly string[]): Promise<void> {
     const remote = await this.#ready();
     await git(
-      ['fetch', '--quiet', '--no-tags', '--no-write-fetch-head', '--prune', '--', remote.url, ...refspecs],
+      [
+        'fetch',
+        '--quiet',
+        '--no-tags',
+        '--no-write-fetch-head',
+        '--no-filter',
+        '--prune',
+        '--',
+        remote.url,
+        ...refspecs,
+      ],
       { dir: this.dir, remote },
     );
   }

@@ -2,7 +2,7 @@
 import { StalledError } from '../../core/errors.ts';
 import { shortSha } from '../../core/ref-event.ts';
 import { GitError, git } from '../../git/git.ts';
-import { ObjectReader } from '../../git/objects.ts';
+import type { ObjectReader } from '../../git/objects.ts';
 import type { RepositoryFile, RepositoryReader, RepositoryRef } from '../forge.ts';
 import type { GitServer } from './server.ts';
 
@@ -11,13 +11,14 @@ const REF_FORMAT = ['refname', 'objectname', 'objecttype', '*objectname', '*obje
 export function createGitRepositories(server: GitServer): RepositoryReader {
   return {
     async readRef(repository, ref, paths, maxBytes) {
-      const { dir, mirror } = server.open(repository);
+      const open = server.open(repository);
+      const { dir, mirror } = open;
       const read = async () => {
         if (mirror) {
           // A pattern, since a plain name that is gone would make the fetch fail like an unreachable server.
           await mirror.fetchShallow([`+${ref}*:${ref}*`]);
         }
-        using objects = mirror ? await mirror.objects() : new ObjectReader(dir);
+        using objects = await open.objects();
         const object = await objects.info(ref);
         if (!object) return absent(dir, ref);
         const commit = await objects.info(`${object.oid}^{commit}`);
@@ -32,9 +33,10 @@ export function createGitRepositories(server: GitServer): RepositoryReader {
     },
 
     async readFiles(repository, sha, paths, maxBytes) {
-      const { dir, mirror } = server.open(repository);
+      const open = server.open(repository);
+      const { mirror } = open;
       if (mirror) await server.serially(repository, () => mirror.fetchCommit(sha));
-      using objects = mirror ? await mirror.objects() : new ObjectReader(dir);
+      using objects = await open.objects();
       if (!(await objects.info(`${sha}^{commit}`))) throw noCommit(sha);
       return await readFiles(objects, sha, paths, maxBytes);
     },

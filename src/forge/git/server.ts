@@ -4,6 +4,7 @@ import { StalledError } from '../../core/errors.ts';
 import { parseRepositoryId } from '../../core/ref-event.ts';
 import type { Remote } from '../../git/git.ts';
 import { Mirror } from '../../git/mirror.ts';
+import { ObjectReader } from '../../git/objects.ts';
 import { isLocal, localRepository, locateRemote, type RemoteAccess } from '../../git/remote.ts';
 
 /** A repository that can be worked on: its folder, and how it is kept like the server's. */
@@ -11,6 +12,8 @@ export interface OpenRepository {
   dir: string;
   /** null where the folder is the repository itself. */
   mirror: Mirror | null;
+  /** @returns a reader of its objects, for the caller to close */
+  objects(): Promise<ObjectReader>;
 }
 
 export interface GitServer {
@@ -42,9 +45,12 @@ export function createGitServer(access: RemoteAccess, cache: string): GitServer 
       const path = parseRepositoryId(repository)?.path;
       if (path === undefined)
         throw new StalledError(`"${repository}" is not a repository id`, 'write it as <forge name>:<path>');
-      if (isLocal(access)) return { dir: localRepository(access, path), mirror: null };
-      const mirror = mirrorOf(path);
-      return { dir: mirror.dir, mirror };
+      if (!isLocal(access)) {
+        const mirror = mirrorOf(path);
+        return { dir: mirror.dir, mirror, objects: () => mirror.objects() };
+      }
+      const dir = localRepository(access, path);
+      return { dir, mirror: null, objects: async () => new ObjectReader(dir) };
     },
 
     serially(repository, work) {

@@ -2,7 +2,6 @@
 import { type CommitStatus, type StatusState, truncate } from '../../core/commit-status.ts';
 import { importNote } from '../../git/fast-import.ts';
 import { GitError, git } from '../../git/git.ts';
-import { ObjectReader } from '../../git/objects.ts';
 import type { StatusWriter } from '../forge.ts';
 import { noCommit } from './repositories.ts';
 import type { GitServer, OpenRepository } from './server.ts';
@@ -104,8 +103,8 @@ interface Note {
 }
 
 /** The note of a commit at the tip of the notes ref. */
-async function readNote({ dir }: OpenRepository, sha: string): Promise<Note> {
-  using objects = new ObjectReader(dir);
+async function readNote(open: OpenRepository, sha: string): Promise<Note> {
+  using objects = await open.objects();
   const [notes, commit] = await Promise.all([objects.info(NOTES_REF), objects.info(`${sha}^{commit}`)]);
   const tip = notes?.oid ?? null;
   const hasCommit = commit !== null;
@@ -130,6 +129,6 @@ async function push({ dir, mirror }: OpenRepository): Promise<void> {
 
 async function tipMoved(open: OpenRepository, tip: string | null): Promise<boolean> {
   await open.mirror?.fetch([FETCHED]);
-  using objects = new ObjectReader(open.dir);
+  using objects = await open.objects();
   return ((await objects.info(NOTES_REF))?.oid ?? null) !== tip;
 }
