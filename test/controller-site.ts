@@ -163,9 +163,12 @@ export async function ended(child: ChildProcess, signal: NodeJS.Signals): Promis
   return promise;
 }
 
-/** Waits for something that no event announces. Fails when the test's own time is up. */
-export async function until(done: () => Promise<boolean>): Promise<void> {
-  while (!(await done())) await new Promise((resolve) => setTimeout(resolve, 20));
+/**
+ * Waits for something that no event announces. Fails when the test's own time is up.
+ * @param every milliseconds between two looks
+ */
+export async function until(done: () => Promise<boolean>, every = 20): Promise<void> {
+  while (!(await done())) await new Promise((resolve) => setTimeout(resolve, every));
 }
 
 export async function freePort(): Promise<number> {

@@ -17,12 +17,6 @@ export const CLEAN_GIT: Record<string, string | undefined> = {
   GIT_COMMITTER_EMAIL: 'ada@example.com',
 };
 
-/** What a file of a Git LFS repository holds in place of its content. */
-export const LFS_POINTER = `version https://git-lfs.github.com/spec/v1
-oid sha256:${'ab'.repeat(32)}
-size 1073741824
-`;
-
 export type Files = Readonly<Record<string, string | Uint8Array>>;
 
 /** A bare repository. */
