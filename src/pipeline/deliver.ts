@@ -6,6 +6,11 @@ import type { Delivery, DeliveryOutcome, DeliveryTarget } from '../delivery/targ
 import { type SettleDeps, settleFailure } from './retry.ts';
 import type { Stage } from './stage.ts';
 
+/**
+ * Milliseconds between two batches while more rollouts come than can be resolved: each push costs as much as thirty
+ * resolved rollouts. Without that pressure nothing waits.
+ */
+const GATHER = 2000;
 /** Bounds what one batch holds in memory. */
 const BATCH = 1000;
 
@@ -17,9 +22,11 @@ export interface DeliverDeps extends SettleDeps {
 type Planned = Rollout & { plan: PlanSummary; target: Target; manifest: string };
 
 export function createDeliver(deps: DeliverDeps): Stage {
-  const { store, targets, persist, log } = deps;
+  const { store, targets, persist, now, log } = deps;
   /** Targets with a batch on its way: the next one waits, and grows meanwhile. */
   const busy = new Set<string>();
+  /** When the last batch began. */
+  let began = 0;
 
   async function deliver(name: string, batch: readonly Planned[]): Promise<void> {
     try {
@@ -56,9 +63,11 @@ export function createDeliver(deps: DeliverDeps): Stage {
     name: 'deliver',
     concurrency: Number.POSITIVE_INFINITY,
     yields: false,
-    async claim() {
+    async claim(_limit, pressed) {
+      if (pressed && now() - began < GATHER) return [];
       const rollouts = await store.rollouts.claim('deliver', BATCH, { gitops: [...busy] });
       const batches = Map.groupBy(rollouts.filter(isPlanned), ({ plan }) => plan.gitops);
+      if (batches.size > 0) began = now();
       return [...batches].map(([name, batch]) => {
         busy.add(name);
         return () => deliver(name, batch).finally(() => busy.delete(name));

@@ -163,7 +163,7 @@ export function one<Item>(items: readonly Item[]): Item {
 
 /** Claims once what is due and does it. @returns how many units that were */
 export async function runStage(stage: Stage): Promise<number> {
-  const works = await stage.claim(100);
+  const works = await stage.claim(100, false);
   await Promise.all(works.map((work) => work()));
   return works.length;
 }

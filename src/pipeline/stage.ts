@@ -9,6 +9,10 @@ export interface Stage {
   readonly concurrency: number;
   /** Whether it lets stages before it go first while they have all their hands full. */
   readonly yields: boolean;
-  /** Leases what is due. @param limit how many units there is room for */
-  claim(limit: number): Promise<Work[]>;
+  /**
+   * Leases what is due.
+   * @param limit how many units there is room for
+   * @param pressed whether a stage before it has more due than it can take: more is about to come
+   */
+  claim(limit: number, pressed: boolean): Promise<Work[]>;
 }

@@ -82,9 +82,11 @@ export function createWorker(
 
   async function look(): Promise<void> {
     for (const [index, each] of running.entries()) {
-      const limit = room(each, running.slice(0, index));
+      const before = running.slice(0, index);
+      const limit = room(each, before);
       if (stopped || limit === 0) continue;
-      each.leased.push(...(await each.stage.claim(limit)));
+      const pressed = before.some(({ fullSince }) => fullSince !== null);
+      each.leased.push(...(await each.stage.claim(limit, pressed)));
       each.fullSince = each.leased.length >= limit ? (each.fullSince ?? now()) : null;
       fill(each);
     }
