@@ -1,5 +1,6 @@
 /** The only file that constructs: configuration in, a service that starts and stops in order out. */
 import type { Config, GitForgeConfig, GitopsConfig } from './config.ts';
+import { messageOf } from './core/errors.ts';
 import { parseRepositoryId } from './core/ref-event.ts';
 import { createGitopsTarget } from './delivery/gitops.ts';
 import type { DeliveryTarget } from './delivery/target.ts';
@@ -57,6 +58,7 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
   let url = server.publicUrl ?? '';
   let listening: Listening | undefined;
   let opening: NodeJS.Timeout | undefined;
+  let stopped = false;
   const controller = createController({
     store,
     forges,
@@ -71,15 +73,18 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
   });
   const receive = createReceive({ store, log });
 
-  /** Opens the store and begins to work. While the disk does not let it, webhooks get 503 and it is tried again. */
-  async function begin(): Promise<void> {
+  /**
+   * Opens the store and begins to work. While the disk does not let it, webhooks get 503 and it is tried again.
+   * @param first whether whoever starts us can still be told that this store is not for us
+   */
+  async function begin(first: boolean): Promise<void> {
     try {
       await store.lifecycle.start();
       await controller.start();
     } catch (error) {
-      if (!(error instanceof StoreUnavailableError)) throw error;
-      log.error({ reason: error.message }, 'the store cannot be opened; trying again');
-      opening = setTimeout(begin, STORE_RETRY);
+      if (first && !(error instanceof StoreUnavailableError)) throw error;
+      log.error({ reason: messageOf(error) }, 'the store cannot be opened; trying again');
+      if (!stopped) opening = setTimeout(() => void begin(false), STORE_RETRY);
     }
   }
 
@@ -97,11 +102,12 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
       if (server.publicUrl === undefined) url = address;
       app = createApp({ receive, forges, store, policies, publicUrl: url, log });
       log.info({ address, publicUrl: url }, 'listening');
-      await begin();
+      await begin(true);
       return { url: address };
     },
 
     async stop() {
+      stopped = true;
       clearTimeout(opening);
       await listening?.close(STOP_SERVER);
       const ended = await controller.stop(STOP_WORK);

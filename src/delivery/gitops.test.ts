@@ -200,6 +200,25 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
     expect((await fleet.log('%s')).length).toBe(3);
   });
 
+  test('finds it also when others were delivered before it came back', async () => {
+    const fleet = await makeFleet();
+    await fleet.target.deliver([named('r0', 'first')], allWanted);
+    // The push arrives, and its answer does not: the receiving side ends before it says so.
+    installHook(fleet, 'post-receive', 'kill -9 $PPID');
+    const lost = await fleet.target.deliver([named('r1', 'iris')], allWanted);
+    expect(failureOf(lost.get('r1'))).toBeInstanceOf(GitError);
+    rmSync(join(fleet.dir, 'hooks/post-receive'));
+    await fleet.target.deliver([named('r2', 'rose')], allWanted);
+    await fleet.target.deliver([named('r3', 'tulip')], allWanted);
+    const again = await fleet.target.deliver([named('r1', 'iris')], allWanted);
+    const subjects = await fleet.log('%H %s');
+    const [commit] = subjects
+      .filter((line) => line.includes('deploy iris'))
+      .map((line) => line.split(' ')[0]);
+    expect(again.get('r1')).toMatchObject({ kind: 'delivered', receipt: { commit } });
+    expect(subjects).toHaveLength(5);
+  });
+
   test('finds it when the mirror was deleted, and when the branch was rewritten', async () => {
     const fleet = await makeFleet();
     const first = await fleet.target.deliver([named('r1', 'iris')], allWanted);
@@ -283,7 +302,11 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
     const fleet = await makeFleet();
     installHook(fleet, 'post-receive', 'env > environment');
     await fleet.target.deliver([named('r1', 'iris')], allWanted);
-    expect(readFileSync(join(fleet.dir, 'environment'), 'utf8')).not.toMatch(/^GIT_CONFIG_COUNT=/m);
+    const environment = readFileSync(join(fleet.dir, 'environment'), 'utf8');
+    // Vitest's own variables stand for the secrets that a controller has in its environment.
+    expect(process.env.VITEST).toBe('true');
+    expect(environment).not.toMatch(/^VITEST=/m);
+    expect(environment).not.toMatch(/^GIT_CONFIG_COUNT=/m);
   });
 
   test.each([
@@ -297,6 +320,19 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
     );
     expect(String(refused)).toContain(words);
     expect(await fleet.read(path)).toBe('precious\n');
+  });
+
+  test('never destroys a submodule that is in the way', async () => {
+    const fleet = await makeFleet();
+    const tree = `160000 commit ${'a'.repeat(40)}\tmodels\n`;
+    const sub = (await git(['mktree', '--missing'], { dir: fleet.dir, input: tree })).toString().trim();
+    const top = `040000 tree ${sub}\tdefault\n`;
+    const root = (await git(['mktree', '--missing'], { dir: fleet.dir, input: top })).toString().trim();
+    const who = ['-c', 'user.name=x', '-c', 'user.email=x@example.com'];
+    const commit = await git([...who, 'commit-tree', '-m', 'Add a submodule', root], { dir: fleet.dir });
+    await git(['update-ref', 'refs/heads/main', commit.toString().trim()], { dir: fleet.dir });
+    const outcomes = await fleet.target.deliver([named('r1', 'iris', { adopt: true })], allWanted);
+    expect(String(failureOf(outcomes.get('r1')))).toContain('default/models is a submodule');
   });
 
   test('asks what is still wanted right before each push, not only once', async () => {

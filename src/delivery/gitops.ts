@@ -2,6 +2,7 @@
  * Delivery to a GitOps repository: a bare mirror and fast-import, one commit a rollout, one push a batch
  * (docs/decisions/0005-git-without-a-work-tree.md).
  */
+import { stripVTControlCharacters } from 'node:util';
 import { StalledError } from '../core/errors.ts';
 import { shortSha } from '../core/ref-event.ts';
 import { type Identity, importCommits } from '../git/fast-import.ts';
@@ -41,11 +42,14 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
   /** Where the branch stands as far as we know; undefined: it is to be asked. */
   let head: string | null | undefined;
   let pushes = 0;
+  /** Rollouts whose push ended without an answer: they may have landed, and nothing says so but their trailers. */
+  const unanswered = new Set<string>();
 
   /** Asks where the branch stands, and finds what reached it though nobody told us. */
   async function learnHead(batch: readonly Delivery[], outcomes: Outcomes): Promise<string | null> {
     const since = await base.get();
     const fetched = await mirror.fetchBranch(branch);
+    for (const { rolloutId } of batch) unanswered.delete(rolloutId);
     if (since === null) await base.set(fetched ?? EMPTY);
     if (fetched !== null && since !== null && since !== fetched) {
       const landed = await landedSince(since === EMPTY ? null : since, fetched);
@@ -70,6 +74,15 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
         return rollout === '' ? [] : [[rollout.trim(), commit]];
       }),
     );
+  }
+
+  /**
+   * The caller has stored what came of every batch before, so only what follows may need to be found again. Not so while
+   * a push is unanswered: then the base stays, and the branch is asked once its rollouts come back.
+   */
+  async function rememberBase(batch: readonly Delivery[]): Promise<void> {
+    if (batch.some(({ rolloutId }) => unanswered.has(rolloutId))) head = undefined;
+    if (head !== undefined && unanswered.size === 0) await base.set(head ?? EMPTY);
   }
 
   /** Delivers what has no outcome yet, until every one has. */
@@ -174,6 +187,7 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
       head = undefined; // whatever happened, the branch is asked before the next word is said about it
       if (error instanceof GitError && rejection(error) !== null)
         return { error, transient: TRANSIENT.test(rejection(error) ?? '') };
+      for (const { rolloutId } of changes) unanswered.add(rolloutId);
       throw error;
     }
     head = tip;
@@ -203,8 +217,7 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
     async deliver(batch, stillWanted) {
       const outcomes: Outcomes = new Map();
       try {
-        // The caller has stored what came of the batch before; only what follows may need to be found again.
-        if (head !== undefined) await base.set(head ?? EMPTY);
+        await rememberBase(batch);
         await deliver(batch, stillWanted, outcomes);
       } catch (error) {
         // What has an outcome keeps it; the rest shares the failure. What we knew of the branch may be part of it.
@@ -228,7 +241,7 @@ const TRANSIENT =
 
 /** What the person who pushed reads when the server's hook or rule says no: its own words. */
 function refusedBy(name: string, error: GitError): StalledError {
-  const words = error.stderr
+  const words = stripVTControlCharacters(error.stderr)
     .split('\n')
     .filter((line) => line.startsWith('remote:'))
     .map((line) => line.slice('remote:'.length).trim())

@@ -1,6 +1,6 @@
 /** The files a batch is about, as they are at a commit and as earlier deliveries of the batch leave them. */
+import { git } from '../git/git.ts';
 import type { Mirror } from '../git/mirror.ts';
-import type { ObjectReader } from '../git/objects.ts';
 
 /** What is at a path: nothing, a file, or something a file would destroy. */
 export type Entry = { kind: 'nothing' } | { kind: 'file'; text: string } | { kind: 'inTheWay'; what: string };
@@ -10,6 +10,18 @@ export interface Tree {
   write(path: string, text: string): void;
 }
 
+/** An entry of a commit's tree: `100644 blob`, `120000 blob` (a link), `040000 tree`, `160000 commit` (a submodule). */
+interface TreeEntry {
+  mode: string;
+  oid: string;
+  size: number;
+}
+
+/** Paths of one `ls-tree`: systems bound the arguments of a process. */
+const PATHS = 200;
+/** What modelhook writes is a few kilobytes; a larger file is nobody's InferenceService, and is not read. */
+const MAX_BYTES = 1024 * 1024;
+
 /**
  * @param commit null: the branch has no commit yet
  */
@@ -18,13 +30,7 @@ export async function readTree(
   commit: string | null,
   paths: readonly string[],
 ): Promise<Tree> {
-  const entries = new Map<string, Entry>();
-  if (commit !== null) {
-    using objects = await mirror.objects();
-    await Promise.all(
-      [...new Set(paths)].map(async (path) => entries.set(path, await readEntry(objects, commit, path))),
-    );
-  }
+  const entries = commit === null ? new Map<string, Entry>() : await readEntries(mirror, commit, paths);
   const written = new Map<string, Entry>();
   return {
     at: (path) => written.get(path) ?? besides(written, path) ?? entries.get(path) ?? { kind: 'nothing' },
@@ -35,21 +41,70 @@ export async function readTree(
 /** A file of the same batch may stand where a folder is needed, or the other way round. */
 function besides(written: ReadonlyMap<string, Entry>, path: string): Entry | null {
   for (const other of written.keys()) {
-    if (path.startsWith(`${other}/`)) return { kind: 'inTheWay', what: `${other} is a file` };
-    if (other.startsWith(`${path}/`)) return { kind: 'inTheWay', what: `${path} is a folder` };
+    if (path.startsWith(`${other}/`)) return inTheWay(other, 'a file');
+    if (other.startsWith(`${path}/`)) return inTheWay(path, 'a folder');
   }
   return null;
 }
 
-async function readEntry(objects: ObjectReader, commit: string, path: string): Promise<Entry> {
+const inTheWay = (path: string, what: string): Entry => ({ kind: 'inTheWay', what: `${path} is ${what}` });
+
+async function readEntries(
+  mirror: Mirror,
+  commit: string,
+  paths: readonly string[],
+): Promise<Map<string, Entry>> {
+  const asked = [...new Set(paths)];
+  const listed = await listTree(mirror, commit, [
+    ...new Set(asked.flatMap((path) => [...parentsOf(path), path])),
+  ]);
+  using objects = await mirror.objects();
+  const read = async (path: string): Promise<Entry> => {
+    const blocked = parentsOf(path).find((parent) => (listed.get(parent)?.mode ?? FOLDER) !== FOLDER);
+    if (blocked !== undefined) return inTheWay(blocked, kindOf(listed.get(blocked)));
+    const entry = listed.get(path);
+    if (!entry) return { kind: 'nothing' };
+    if (!entry.mode.startsWith('100')) return inTheWay(path, kindOf(entry));
+    if (entry.size > MAX_BYTES) return { kind: 'file', text: '' };
+    const bytes = await objects.contents(entry.oid);
+    if (!bytes) throw new Error(`the mirror ${mirror.dir} lacks ${path} at ${commit}; it may be deleted`);
+    return { kind: 'file', text: bytes.toString() };
+  };
+  return new Map(
+    await Promise.all(asked.map(async (path): Promise<[string, Entry]> => [path, await read(path)])),
+  );
+}
+
+const FOLDER = '040000';
+
+/** `a/b/c.yaml` → `a`, `a/b` */
+const parentsOf = (path: string): string[] => {
   const segments = path.split('/');
-  const parents = segments.slice(0, -1).map((_, index) => segments.slice(0, index + 1).join('/'));
-  const above = await Promise.all(parents.map((parent) => objects.info(`${commit}:${parent}`)));
-  const blocked = parents.find((_, index) => above[index] && above[index].type !== 'tree');
-  if (blocked !== undefined) return { kind: 'inTheWay', what: `${blocked} is a file` };
-  const info = await objects.info(`${commit}:${path}`);
-  if (!info) return { kind: 'nothing' };
-  if (info.type !== 'blob') return { kind: 'inTheWay', what: `${path} is a folder` };
-  const bytes = await objects.contents(info.oid);
-  return bytes ? { kind: 'file', text: bytes.toString() } : { kind: 'nothing' };
+  return segments.slice(1).map((_, index) => segments.slice(0, index + 1).join('/'));
+};
+
+function kindOf(entry: TreeEntry | undefined): string {
+  if (entry?.mode === FOLDER) return 'a folder';
+  if (entry?.mode === '160000') return 'a submodule';
+  if (entry?.mode === '120000') return 'a link';
+  return 'a file';
+}
+
+/** What a commit has at paths: `git cat-file` knows no submodules, the tree does. */
+async function listTree(
+  { dir }: Mirror,
+  commit: string,
+  paths: readonly string[],
+): Promise<Map<string, TreeEntry>> {
+  const entries = new Map<string, TreeEntry>();
+  for (let from = 0; from < paths.length; from += PATHS) {
+    const some = paths.slice(from, from + PATHS).map((path) => `:(literal)${path}`);
+    const output = await git(['ls-tree', '-z', '--full-tree', '--long', commit, '--', ...some], { dir });
+    for (const line of output.toString().split('\0').filter(Boolean)) {
+      const match = /^(\d{6}) \S+ ([0-9a-f]+) +(\d+|-)\t(.*)$/s.exec(line);
+      if (match)
+        entries.set(match[4] ?? '', { mode: match[1] ?? '', oid: match[2] ?? '', size: Number(match[3]) });
+    }
+  }
+  return entries;
 }

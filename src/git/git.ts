@@ -60,8 +60,17 @@ const ALWAYS: Remote['config'] = [
   ['protocol.version', '2'],
 ];
 
-/** The caller's environment without GIT_*: a hook that starts modelhook must not point it at its own repository. */
-const INHERITED = Object.fromEntries(Object.entries(process.env).filter(([key]) => !key.startsWith('GIT_')));
+/**
+ * What git and ssh need of our environment. The rest holds our secrets, which no hook of a local repository gets to
+ * see, and GIT_*, with which a hook that starts modelhook would point it at its own repository.
+ */
+const INHERITED = Object.fromEntries(
+  Object.entries(process.env).filter(([key]) =>
+    /^(?:PATH|HOME|USER|LOGNAME|TMPDIR|TZ|SSH_AUTH_SOCK|(?:https?|all|no)_proxy|SSL_CERT_(?:FILE|DIR))$/i.test(
+      key,
+    ),
+  ),
+);
 
 function environment({
   dir,

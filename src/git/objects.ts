@@ -8,6 +8,9 @@ export interface ObjectInfo {
   size: number;
 }
 
+/** Milliseconds of silence after which a question will not be answered. */
+const SILENCE = 120_000;
+
 interface Question {
   contents: boolean;
   resolve(answer: { info: ObjectInfo; bytes: Buffer } | null): void;
@@ -23,6 +26,7 @@ export class ObjectReader {
   #missing = 0;
   #stderr = '';
   #ended: Error | null = null;
+  readonly #watch: NodeJS.Timeout;
 
   /**
    * @param dir the repository
@@ -34,6 +38,12 @@ export class ObjectReader {
     this.#child.stderr?.on('data', (chunk: Buffer) => {
       if (this.#stderr.length < 4096) this.#stderr += chunk.toString();
     });
+    // A blob that a partial clone lacks is fetched by git itself, from a server that may have stopped answering.
+    this.#watch = setTimeout(() => {
+      if (this.#questions.length > 0)
+        this.#end(new GitError('cat-file', null, '', `gave no answer within ${SILENCE / 1000} s`));
+      else this.#watch.refresh();
+    }, SILENCE).unref();
     this.#child.once('error', (error) => this.#end(spawnFailure(error)));
     this.#child.once('close', (code) => this.#end(new GitError('cat-file', code, '', this.#stderr)));
   }
@@ -71,6 +81,7 @@ export class ObjectReader {
 
   /** Collects until the answer that is awaited can be whole, so that a large blob is put together once. */
   #take(chunk: Buffer): void {
+    this.#watch.refresh();
     this.#chunks.push(chunk);
     this.#missing -= chunk.length;
     if (this.#missing > 0) return;
@@ -104,6 +115,7 @@ export class ObjectReader {
   }
 
   #end(error: Error): void {
+    clearTimeout(this.#watch);
     this.#ended ??= error;
     for (const question of this.#questions.splice(0)) question.reject(this.#ended);
     endGit(this.#child);

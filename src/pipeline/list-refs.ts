@@ -1,5 +1,5 @@
 /** Missed events: the refs of known repositories are listed and compared with what the store has seen. */
-import { messageOf } from '../core/errors.ts';
+import { messageOf, StalledError } from '../core/errors.ts';
 import { compareVersions } from '../core/ref-event.ts';
 import type { Forge, RepositoryRef } from '../forge/forge.ts';
 import { forgeOf } from './resolve.ts';
@@ -28,7 +28,10 @@ export function createListRefs({ store, forges, interval, persist, now, log }: L
     } catch (error) {
       log.warn({ repository, reason: messageOf(error) }, 'the refs could not be listed; trying again');
       await persist(() =>
-        store.repositories.postponeListing(repository, now() + Math.min(interval, AFTER_FAILURE)),
+        store.repositories.postponeListing(
+          repository,
+          now() + (error instanceof StalledError ? interval : Math.min(interval, AFTER_FAILURE)),
+        ),
       );
     }
   }

@@ -1,6 +1,7 @@
 /** Keeps the policies in force like the config repository: at start, when it is pushed to, and every now and then. */
 import { messageOf } from '../core/errors.ts';
 import type { Policy } from '../core/policy.ts';
+import { parseRepositoryId, unsafeName } from '../core/ref-event.ts';
 import type { PolicySource } from '../policies/policies.ts';
 import type { Store } from '../store/store.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -78,5 +79,16 @@ export function createPolicyRefresh({
 /** Repositories that a policy names without a wildcard: their refs are listed though they never sent an event. */
 function namedRepositories(policies: readonly Policy[]): string[] {
   const patterns = policies.flatMap(({ match }) => match.repositories.patterns);
-  return [...new Set(patterns.filter((pattern) => !pattern.startsWith('!') && !pattern.includes('*')))];
+  return [...new Set(patterns.filter(isRepository))];
+}
+
+/** A pattern that is the id of one repository. */
+function isRepository(pattern: string): boolean {
+  const path = parseRepositoryId(pattern)?.path;
+  return (
+    path !== undefined &&
+    !pattern.includes('*') &&
+    !pattern.startsWith('!') &&
+    !unsafeName('the repository', path)
+  );
 }

@@ -78,6 +78,8 @@ export function createResolve(deps: ResolveDeps): Stage {
     concurrency: deps.concurrency,
     yields: false,
     async claim(limit) {
+      // Without policies rollouts wait, as events do.
+      if (!policies.current()) return [];
       const rollouts = await store.rollouts.claim('resolve', limit);
       return rollouts.map((rollout) => async () => {
         const known: Pick<RolloutChange, 'sha'> = {};

@@ -81,15 +81,22 @@ export function createWorker(
   }
 
   async function look(): Promise<void> {
+    const failures: unknown[] = [];
     for (const [index, each] of running.entries()) {
       const before = running.slice(0, index);
       const limit = room(each, before);
       if (stopped || limit === 0) continue;
       const pressed = before.some(({ fullSince }) => fullSince !== null);
-      each.leased.push(...(await each.stage.claim(limit, pressed)));
-      each.fullSince = each.leased.length >= limit ? (each.fullSince ?? now()) : null;
-      fill(each);
+      try {
+        each.leased.push(...(await each.stage.claim(limit, pressed)));
+        each.fullSince = each.leased.length >= limit ? (each.fullSince ?? now()) : null;
+        fill(each);
+      } catch (error) {
+        // A queue that cannot be read keeps no other from its work.
+        failures.push(error);
+      }
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   async function run(): Promise<void> {
@@ -101,6 +108,7 @@ export function createWorker(
       await look();
       sleep = await untilDue(began);
     } catch (error) {
+      again = false;
       const known = error instanceof StoreUnavailableError;
       log.error(
         known ? { reason: messageOf(error) } : { err: error },

@@ -762,11 +762,20 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         expect(await phaseOf(older)).toBe('pending');
       });
 
-      it('never ends one of another repository: that is refused at the target itself', async () => {
+      it('of another repository is refused, with both names: the target belongs to the first', async () => {
         const [older, newer] = await inOrder({ tag: 'v1' }, { tag: 'v2', repository: 'plain:other/iris' });
         await store.rollouts.advance(older.id, planned());
-        expect(await store.rollouts.advance(newer.id, planned())).toMatchObject({ stage: 'deliver' });
+        const refused = store.rollouts.advance(newer.id, planned());
+        await expect(refused).rejects.toBeInstanceOf(StalledError);
+        await expect(refused).rejects.toThrow(/belongs to plain:ml\/iris.*plain:other\/iris cannot take it/);
         expect(await phaseOf(older)).toBe('pending');
+      });
+
+      it('of another repository may take a target that nothing was ever delivered to', async () => {
+        const [older, newer] = await inOrder({ tag: 'v1' }, { tag: 'v2', repository: 'plain:other/iris' });
+        await store.rollouts.advance(older.id, planned());
+        await store.rollouts.advance(older.id, { phase: 'failed', stage: null, message: 'refused' });
+        expect(await store.rollouts.advance(newer.id, planned())).toMatchObject({ stage: 'deliver' });
       });
     });
 

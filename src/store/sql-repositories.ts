@@ -4,6 +4,9 @@ import type { SqlContext } from './sql-context.ts';
 import { recordMove } from './sql-events.ts';
 import type { ListedRef, RepositoryStore } from './store.ts';
 
+/** Rows of one insert: databases bound the values of a statement. */
+const ROWS = 1000;
+
 export function createRepositoryStore({ db, write, now, instance, changed }: SqlContext): RepositoryStore {
   return {
     async claimListings(limit, next) {
@@ -30,11 +33,16 @@ export function createRepositoryStore({ db, write, now, instance, changed }: Sql
         await db.updateTable('repositories').set({ listing_due_at }).execute();
       } else if (repositories.length > 0) {
         // One that is known keeps its turn: naming it in a policy once more is no reason to list it again.
-        await db
-          .insertInto('repositories')
-          .values(repositories.map((id) => ({ id, listing_due_at })))
-          .onConflict((conflict) => conflict.column('id').doNothing())
-          .execute();
+        await write(async (trx) => {
+          for (let from = 0; from < repositories.length; from += ROWS) {
+            const rows = repositories.slice(from, from + ROWS).map((id) => ({ id, listing_due_at }));
+            await trx
+              .insertInto('repositories')
+              .values(rows)
+              .onConflict((conflict) => conflict.column('id').doNothing())
+              .execute();
+          }
+        });
       }
       changed();
     },

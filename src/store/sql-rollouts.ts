@@ -97,6 +97,7 @@ async function advance(
   }
   if (!change.target) return rolloutOf(await write(trx, at, row, change));
 
+  await refuseForeignTarget(trx, row, change.target);
   await refuseSharedTarget(trx, row, change.target);
   const newer = await sameTarget(trx, row.repository, change.target)
     .where('seq', '>', row.seq)
@@ -116,7 +117,7 @@ async function advance(
   return rolloutOf(await write(trx, at, row, change));
 }
 
-/** Only a repository's own rollouts supersede each other: another repository's is refused at the target itself. */
+/** Only a repository's own rollouts supersede each other: another repository's target is refused. */
 const sameTarget = (
   trx: Transaction<Schema>,
   repository: string,
@@ -135,6 +136,26 @@ const supersededBy = ({ revision }: Pick<Row, 'revision'>): RolloutChange => ({
   stage: null,
   message: `Superseded by ${isFullSha(revision) ? shortSha(revision) : revision}`,
 });
+
+/** A target belongs to the repository that first deployed it, at whatever path (specification section 5). */
+async function refuseForeignTarget(trx: Transaction<Schema>, row: Row, target: Target): Promise<void> {
+  const owner = await trx
+    .selectFrom('rollouts')
+    .select(['repository'])
+    .where('cluster', '=', target.cluster)
+    .where('namespace', '=', target.namespace)
+    .where('name', '=', target.name)
+    .where('repository', '<>', row.repository)
+    .where((e) => e.or([e('receipt', 'is not', null), e('stage', 'is not', null)]))
+    .orderBy('seq')
+    .limit(1)
+    .executeTakeFirst();
+  if (!owner) return;
+  throw new StalledError(
+    `${formatTarget(target)} belongs to ${owner.repository}, which deployed it first; ${row.repository} cannot take it`,
+    `give policy "${row.policy}" another target.name or target.namespace for ${row.repository}`,
+  );
+}
 
 /**
  * Two policies that claim one target for one event cannot both be right (specification section 5). The one that has its

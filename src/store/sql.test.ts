@@ -296,8 +296,13 @@ describe('a store on a file', () => {
       for (let n = 0; n < 12; n += 1)
         rollouts.push(await one(rollOut(store, { repository: `plain:ml/m-${n}` })));
       // More than SQLite keeps in memory until the commit: it writes before, and then undoes the transaction itself.
-      const change = { ...planned(), manifest: 'x'.repeat(700_000) };
-      const advance = () => Promise.allSettled(rollouts.map(({ id }) => store.rollouts.advance(id, change)));
+      const change = (name: string) => ({
+        ...planned(),
+        target: { cluster: 'prod', namespace: 'ml', name },
+        manifest: 'x'.repeat(700_000),
+      });
+      const advance = () =>
+        Promise.allSettled(rollouts.map(({ id }, n) => store.rollouts.advance(id, change(`m-${n}`))));
       limitFiles('300000');
       const refused = await advance().finally(() => limitFiles('unlimited'));
       for (const each of refused) expect(each).toMatchObject({ reason: expect.any(StoreUnavailableError) });

@@ -17,6 +17,9 @@ const UNAVAILABLE: ReadonlyMap<number, string> = new Map([
   [14, 'cannot be opened'],
 ]);
 
+/** Prepared statements that are kept. */
+const STATEMENTS = 256;
+
 /** One database file, opened when it is first used, and again after a failure that a fresh handle may mend. */
 export class SqliteFile {
   readonly #path: string;
@@ -80,6 +83,8 @@ export class SqliteFile {
     if (known) return known;
     const statement = this.#attempt(() => this.#open().prepare(sql));
     const prepared = this.#shim(sql, statement);
+    // A list of another length is another text: without a bound, every length ever seen would be kept.
+    if (this.#statements.size >= STATEMENTS) this.#statements.clear();
     this.#statements.set(sql, prepared);
     return prepared;
   }

@@ -12,6 +12,7 @@ export async function up(db: Kysely<Schema>): Promise<void> {
     .addColumn('listing_due_at', 'bigint', (column) => column.notNull())
     .addColumn('lease', 'text')
     .execute();
+  await schema.createIndex('repositories_due').on('repositories').column('listing_due_at').execute();
   await schema
     .createTable('refs')
     .addColumn('repository', 'text', (column) => column.notNull())
@@ -90,6 +91,8 @@ export async function up(db: Kysely<Schema>): Promise<void> {
     .on('rollouts')
     .columns(['cluster', 'namespace', 'name', 'seq'])
     .execute();
+  await schema.createIndex('rollouts_phase').on('rollouts').columns(['phase', 'seq']).execute();
+  await schema.createIndex('rollouts_environment').on('rollouts').columns(['environment', 'seq']).execute();
   await schema.createIndex('rollouts_event').on('rollouts').column('event_id').execute();
   await schema.createIndex('rollouts_repository').on('rollouts').columns(['repository', 'seq']).execute();
   await schema
