@@ -56,7 +56,11 @@ export function createDeliver(deps: DeliverDeps): Stage {
         store.rollouts.advance(rollout.id, { phase: 'delivered', stage: null, message, receipt }),
       );
       log.info({ rollout: rollout.id, commit: receipt.commit, path: receipt.path }, 'rollout delivered');
-    } else if (outcome?.kind === 'failed') await settleFailure(deps, rollout, outcome.error);
+    } else if (outcome?.kind !== 'dropped') {
+      // A target that forgets one would leave it leased for as long as this process lives.
+      const error = outcome?.error ?? new TypeError(`the target gave rollout ${rollout.id} no outcome`);
+      await settleFailure(deps, rollout, error);
+    }
   }
 
   return {
