@@ -74,18 +74,29 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
   const receive = createReceive({ store, log });
 
   /**
-   * Opens the store and begins to work. While the disk does not let it, webhooks get 503 and it is tried again.
-   * @param first whether whoever starts us can still be told that this store is not for us
+   * Opens the store. While the disk does not let us, webhooks get 503 and it is tried again.
+   * @throws StalledError where the store is not for us: another process has it, or it is no database
    */
-  async function begin(first: boolean): Promise<void> {
+  async function openStore(): Promise<boolean> {
     try {
       await store.lifecycle.start();
-      await controller.start();
+      return true;
     } catch (error) {
-      if (first && !(error instanceof StoreUnavailableError)) throw error;
-      log.error({ reason: messageOf(error) }, 'the store cannot be opened; trying again');
-      if (!stopped) opening = setTimeout(() => void begin(false), STORE_RETRY);
+      if (!(error instanceof StoreUnavailableError)) throw error;
+      log.error({ reason: error.message }, 'the store cannot be opened; trying again');
+      return false;
     }
+  }
+
+  /** Begins to work once the store is open. */
+  async function begin(opened: boolean): Promise<void> {
+    try {
+      if (opened || (await openStore())) return await controller.start();
+    } catch (error) {
+      // Too late to refuse to start: whoever reads the log must act.
+      log.error({ reason: messageOf(error) }, 'cannot begin to work; trying again');
+    }
+    if (!stopped) opening = setTimeout(() => void begin(false), STORE_RETRY);
   }
 
   return {
@@ -93,6 +104,7 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
     policies,
 
     async start() {
+      const opened = await openStore();
       // The app is made once its port is known: links need it where no publicUrl is set.
       let app: ReturnType<typeof createApp> | undefined;
       const fetch = (request: Request) => app?.fetch(request) ?? new Response(null, { status: 503 });
@@ -102,7 +114,7 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
       if (server.publicUrl === undefined) url = address;
       app = createApp({ receive, forges, store, policies, publicUrl: url, log });
       log.info({ address, publicUrl: url }, 'listening');
-      await begin(true);
+      await begin(opened);
       return { url: address };
     },
 

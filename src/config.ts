@@ -67,7 +67,9 @@ const duration = z.string().transform((text, context) => {
 const repositoryId = z.string().superRefine((id, context) => {
   const parsed = parseRepositoryId(id);
   const fault = parsed
-    ? unsafeName('the repository', parsed.path)
+    ? parsed.path.endsWith('.git')
+      ? `"${id}" ends in .git, which is no part of a repository id; leave it out`
+      : unsafeName('the repository', parsed.path)
     : `"${id}" is not a repository id; write it as <forge name>:<path>, such as plain:ml/policies`;
   if (fault) context.addIssue({ code: 'custom', message: fault });
 });

@@ -31,7 +31,7 @@ function create(repositories: string[], { config: file, url }: CreateOptions): v
   const config = loadConfig(file);
   for (const repository of repositories) {
     const hook = installWebhook(config, repository, url ?? addressOf(config));
-    process.stdout.write(`${repository}: ${hook} reports to ${url ?? addressOf(config)}\n`);
+    process.stdout.write(`${hook} reports to ${url ?? addressOf(config)}\n`);
   }
 }
 
@@ -42,7 +42,7 @@ function create(repositories: string[], { config: file, url }: CreateOptions): v
  * @throws StalledError where that cannot be done from here
  */
 export function installWebhook(config: Config, repository: string, base: string): string {
-  const { forge: name = '', path = '' } = parseRepositoryId(repository) ?? {};
+  const { forge: name = '', path = '' } = parseRepositoryId(repository.replace(/(?:\.git)+$/, '')) ?? {};
   const forge = config.forges[name];
   if (!forge)
     throw new StalledError(

@@ -166,6 +166,27 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
     expect(await fleet.read('other.yaml')).toBe('a: b\n');
   });
 
+  test('builds upon a branch that was rewound, and brings nothing back that was removed', async () => {
+    const fleet = await makeFleet();
+    await fleet.target.deliver([named('r1', 'iris')], allWanted);
+    const kept = (await git(['rev-parse', 'refs/heads/main'], { dir: fleet.dir })).toString().trim();
+    await fleet.commit({ 'leak.yaml': 'password: hunter2\n' });
+    await fleet.target.deliver([named('r2', 'rose')], allWanted);
+    await git(['update-ref', 'refs/heads/main', kept], { dir: fleet.dir });
+    const outcomes = await fleet.target.deliver([named('r3', 'tulip')], allWanted);
+    expect(outcomes.get('r3')).toMatchObject({ kind: 'delivered' });
+    expect(await fleet.read('leak.yaml')).toBeNull();
+    expect(await fleet.log('%s')).toEqual([
+      'By hand',
+      'deploy iris v1.0.0 to production',
+      'deploy tulip v1.0.0 to production',
+    ]);
+
+    await git(['update-ref', '-d', 'refs/heads/main'], { dir: fleet.dir });
+    await fleet.target.deliver([named('r4', 'daisy')], allWanted);
+    expect(await fleet.log('%s')).toEqual(['deploy daisy v1.0.0 to production']);
+  });
+
   test('two controllers that deliver at once both get through', async () => {
     const fleet = await makeFleet();
     const other = fleet.stranger();

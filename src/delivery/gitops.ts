@@ -179,7 +179,9 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
     try {
       const remote = await mirror.remote();
       const refspec = `${tip}:refs/heads/${branch}`;
-      await git(['push', '--porcelain', '--no-verify', '--', remote.url, refspec], {
+      // A branch that was rewound contains what we built on: without the lease, its removed commits would come back.
+      const lease = `--force-with-lease=refs/heads/${branch}:${on ?? ''}`;
+      await git(['push', '--porcelain', '--no-verify', lease, '--', remote.url, refspec], {
         dir: mirror.dir,
         remote,
       });

@@ -17,7 +17,7 @@ const MODEL_CARD = 'README.md';
 /** Specification section 5: a larger card is a fault. */
 const MODEL_CARD_LIMIT = 1024 * 1024;
 /** How often a suspended policy is looked at again. */
-const SUSPENDED_FOR = 60_000;
+const SUSPENDED_FOR = 15_000;
 
 export interface ResolveDeps extends SettleDeps {
   forges: ReadonlyMap<string, Forge>;

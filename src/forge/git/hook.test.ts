@@ -10,6 +10,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { platform, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -25,7 +27,7 @@ import { installHook } from './hook.ts';
 import { createGitWebhooks } from './webhooks.ts';
 
 const SECRET = `it's a "secret" $(with) \`signs\` äöü % \\n and more than sixty-four bytes of it`;
-const NEEDED = ['git', 'sh', 'cat', 'sed', 'mktemp', 'od', 'tr', 'sleep', 'rm', 'dirname', 'env'];
+const NEEDED = ['git', 'sh', 'cat', 'sed', 'mktemp', 'mv', 'od', 'tr', 'sleep', 'rm', 'dirname', 'env'];
 
 const found = (command: string): string | null => {
   try {
@@ -90,7 +92,7 @@ function movesOf(requests: readonly ReceivedRequest[], secret = SECRET): Omit<Re
 function commands(name: string, scripts: Record<string, string>): string {
   const bin = join(folder, name);
   mkdirSync(bin);
-  for (const command of NEEDED) {
+  for (const command of NEEDED.filter((each) => !(each in scripts))) {
     const path = found(command);
     if (path) symlinkSync(path, join(bin, command));
   }
@@ -98,6 +100,10 @@ function commands(name: string, scripts: Record<string, string>): string {
     writeFileSync(join(bin, command), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
   return bin;
 }
+
+/** Scripts that stand for commands of this machine. */
+const linksTo = (...tools: string[]): Record<string, string> =>
+  Object.fromEntries(tools.map((tool) => [tool, `exec ${found(tool)} "$@"`]));
 
 const install = (dir: string, url: string, secret = SECRET, path = 'ml/iris') =>
   installHook({ dir, path, url: `${url}/webhooks/plain`, secret });
@@ -340,9 +346,51 @@ describe.skipIf(lacks.length > 0)(
         install(there.bare.dir, refusing.url);
         const { code, text } = await push(there, ['refs/heads/main']);
         expect(code, text).toBe(0);
-        expect(text).toMatch(/modelhook: could not report refs\/heads\/main to http:.*listing/);
-        expect(text).toContain('401');
+        expect(text).toMatch(/modelhook: could not report refs\/heads\/main: http:\S+ answered 401/);
         await refusing.close();
+      });
+
+      it.concurrent('when the controller dies under the request: it is told once more', async () => {
+        const there = makeSite();
+        let requests = 0;
+        const dying = createServer((incoming, outgoing) => {
+          requests += 1;
+          if (requests === 1) incoming.socket.destroy();
+          else incoming.resume().on('end', () => outgoing.writeHead(202).end());
+        });
+        await new Promise<void>((resolve) => dying.listen(0, '127.0.0.1', resolve));
+        install(there.bare.dir, `http://127.0.0.1:${(dying.address() as AddressInfo).port}`);
+        const { code, text } = await push(there, ['refs/heads/main']);
+        expect(code, text).toBe(0);
+        expect(text).toContain('modelhook: reported refs/heads/main');
+        expect(requests).toBe(2);
+        dying.closeAllConnections();
+        await new Promise((resolve) => dying.close(resolve));
+      });
+
+      it.concurrent('and reports what nobody took with the next one', async () => {
+        const there = makeSite();
+        const first = there.work.commit({ 'a.txt': 'a' });
+        there.work.point('refs/tags/v1.0.0', first);
+        const gone = await startWebhookServer();
+        await gone.close();
+        install(there.bare.dir, gone.url);
+        // The pauses between tries are what takes a minute; nobody needs to wait for them here.
+        const hurried = { PATH: commands('hurried', { ...linksTo('curl', 'openssl'), sleep: 'exit 0' }) };
+        await push(there, ['refs/tags/v1.0.0'], hurried);
+        const kept = join(there.bare.dir, 'hooks/modelhook.unreported');
+        await expect.poll(() => existsSync(kept), { timeout: 30_000 }).toBe(true);
+
+        const back = await startWebhookServer(() => 202, gone.port);
+        there.work.point('refs/tags/v2.0.0', first);
+        await push(there, ['refs/tags/v2.0.0']);
+        await back.until(2);
+        expect(movesOf(back.received).map(({ ref }) => ref)).toEqual([
+          'refs/tags/v1.0.0',
+          'refs/tags/v2.0.0',
+        ]);
+        expect(existsSync(kept)).toBe(false);
+        await back.close();
       });
 
       it.concurrent('nor holds it up for as long as the controller takes', async () => {

@@ -82,10 +82,11 @@ url=${quote(url)}
 repository=${quote(JSON.stringify(path).slice(1, -1))}
 
 hooks=$(cd "$(dirname "$0")" && pwd) || exit 0
+unreported=$hooks/modelhook.unreported
 pushed=$(cat)
 for tool in curl openssl; do
   command -v "$tool" >/dev/null 2>&1 && continue
-  echo "modelhook: $tool is not installed here, so the push is not reported; it will be found by listing the refs"
+  echo "modelhook: $tool is not installed here, so the push is not reported; the refs of repositories it knows are listed by the controller"
   exit 0
 done
 log=$(mktemp "\${TMPDIR:-/tmp}/modelhook.XXXXXX") || exit 0
@@ -106,17 +107,38 @@ report() {
     { cat "$hooks/modelhook-inner.key"; printf '%s' "$body"; } | sha256
   } | sha256 | hex)
   delivery=$(openssl rand -hex 16)
-  printf '%s' "$body" | curl --silent --show-error --fail --output /dev/null \\
-    --connect-timeout 3 --max-time 20 --retry 6 --retry-connrefused --retry-max-time 60 \\
-    --header 'Content-Type: application/json' \\
-    --header "${SIGNATURE_HEADER}: sha256=$signature" \\
-    --header "${DELIVERY_HEADER}: $delivery" \\
-    --data-binary @- "$url" 2>&1 &&
-    echo "modelhook: reported $3" || echo "modelhook: could not report $3 to $url; it will be found by listing the refs"
+  pause=1
+  while :; do
+    answer=$(printf '%s' "$body" | curl --silent --show-error --output /dev/null --write-out '%{http_code}' \\
+      --connect-timeout 3 --max-time 20 \\
+      --header 'Content-Type: application/json' \\
+      --header "${SIGNATURE_HEADER}: sha256=$signature" \\
+      --header "${DELIVERY_HEADER}: $delivery" \\
+      --data-binary @- "$url")
+    case $answer in
+      2??) echo "modelhook: reported $3"; return ;;
+      000 | 429 | 5??) ;;
+      *) echo "modelhook: could not report $3: $url answered $answer"; return ;;
+    esac
+    # The controller may be starting: about a minute is waited for it, and no more for the other refs of the push.
+    [ "$pause" -gt 32 ] || [ -n "$silent" ] && break
+    sleep "$pause"
+    pause=$((pause * 2))
+  done
+  silent=yes
+  printf '%s %s %s\\n' "$1" "$2" "$3" >>"$unreported"
+  echo "modelhook: could not report $3 to $url; it is reported with the next push"
 }
 
+# The refs of this push, after those of earlier ones that nobody took.
 report_all() {
-  printf '%s\\n' "$pushed" | while read -r before after ref; do
+  silent=
+  kept=
+  if mv "$unreported" "$unreported.$$" 2>/dev/null; then
+    kept=$(cat "$unreported.$$")
+    rm -f "$unreported.$$"
+  fi
+  printf '%s\\n%s\\n' "$kept" "$pushed" | while read -r before after ref; do
     case $ref in refs/heads/* | refs/tags/*) report "$before" "$after" "$ref" ;; esac
   done
 }

@@ -22,6 +22,8 @@ export function createGitRepositories(server: GitServer): RepositoryReader {
         const object = await objects.info(ref);
         if (!object) return absent(dir, ref);
         const commit = await objects.info(`${object.oid}^{commit}`);
+        if (object.type === 'blob' || object.type === 'tree')
+          throw new StalledError(`${ref} points to a ${object.type}`, 'make it point to a commit');
         if (commit?.type !== 'commit') throw noCommit(object.oid, ref);
         return {
           sha: commit.oid,

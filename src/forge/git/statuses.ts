@@ -76,21 +76,19 @@ async function setLine(
   }
 }
 
-/** @returns the note's text with the line of the status's context set, contexts in order */
+/** @returns the note's text with the one line of the status's context set; whatever else it holds stays as it is */
 export function withLine(text: string, status: CommitStatus): string {
-  const lines = new Map(
-    text
-      .split('\n')
-      .filter(Boolean)
-      .map((line) => [line.split('\t', 1)[0] ?? '', line]),
-  );
   const { context, state, description, url } = status;
-  lines.set(
-    context,
-    [context, STATES[state], truncate(plain(description), DESCRIPTION_LIMIT), url].join('\t'),
-  );
-  const sorted = [...lines].sort(([a], [b]) => (a < b ? -1 : 1));
-  return sorted.map(([, line]) => `${line}\n`).join('');
+  const line = [context, STATES[state], truncate(plain(description), DESCRIPTION_LIMIT), url].join('\t');
+  const lines = text.replace(/\n$/, '').split('\n');
+  const isOurs = (each: string) => each.startsWith(`${context}\t`);
+  const at = lines.findIndex(isOurs);
+  if (at >= 0)
+    return `${lines
+      .map((each, index) => (index === at ? line : each))
+      .filter((each, index) => index === at || !isOurs(each))
+      .join('\n')}\n`;
+  return text === '' ? `${line}\n` : `${[...lines, line].join('\n')}\n`;
 }
 
 const plain = (text: string): string => text.replace(/\s+/g, ' ').trim();

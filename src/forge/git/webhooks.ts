@@ -8,14 +8,16 @@ export const SIGNATURE_HEADER = 'X-Modelhook-Signature-256';
 export const DELIVERY_HEADER = 'X-Modelhook-Delivery';
 
 const sha = z
-  .string()
+  .string({ error: 'must be there, as text' })
   .refine((text) => isFullSha(text), 'must be a full object name, 40 or 64 hexadecimal digits');
 
+const text = z.string({ error: 'must be there, as text' }).min(1, 'must not be empty');
+
 const payloadSchema = z.object({
-  repository: z.string().min(1),
+  repository: text,
   before: sha,
   after: sha,
-  ref: z.string().min(1),
+  ref: text,
 });
 
 /**
@@ -76,15 +78,12 @@ function parse(body: Uint8Array): z.infer<typeof payloadSchema> {
   const parsed = payloadSchema.safeParse(json);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new WebhookError(
-    400,
-    `the body's ${issue?.path.join('.') || 'root'} is not what is expected: ${issue?.message}`,
-  );
+  throw new WebhookError(400, `the body's ${issue?.path.join('.') || 'root'} ${issue?.message}`);
 }
 
 function read(forge: string, id: string, payload: z.infer<typeof payloadSchema>): WebhookDelivery {
   const { before, after, ref } = payload;
-  const path = payload.repository.replace(/\.git$/, '');
+  const path = payload.repository.replace(/(?:\.git)+$/, '');
   const fault = unsafeName('the repository', path) ?? unsafeName('the ref', ref);
   if (fault) throw new WebhookError(400, fault);
   if (!parseRef(ref)) return { kind: 'ignored', reason: `${ref} is neither a branch nor a tag` };
