@@ -29,9 +29,11 @@ export const webhookCommand = (): Command =>
 
 function create(repositories: string[], { config: file, url }: CreateOptions): void {
   const config = loadConfig(file);
-  for (const repository of repositories) {
+  for (const given of repositories) {
+    // People paste paths; the suffix is no part of an id.
+    const repository = given.replace(/(?:\.git)+$/, '');
     const hook = installWebhook(config, repository, url ?? addressOf(config));
-    process.stdout.write(`${hook} reports to ${url ?? addressOf(config)}\n`);
+    process.stdout.write(`${repository}: ${hook} reports to ${url ?? addressOf(config)}\n`);
   }
 }
 
@@ -42,7 +44,7 @@ function create(repositories: string[], { config: file, url }: CreateOptions): v
  * @throws StalledError where that cannot be done from here
  */
 export function installWebhook(config: Config, repository: string, base: string): string {
-  const { forge: name = '', path = '' } = parseRepositoryId(repository.replace(/(?:\.git)+$/, '')) ?? {};
+  const { forge: name = '', path = '' } = parseRepositoryId(repository) ?? {};
   const forge = config.forges[name];
   if (!forge)
     throw new StalledError(
