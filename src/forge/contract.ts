@@ -215,16 +215,15 @@ export function describeForge(
         await expect(reading).rejects.not.toBeInstanceOf(StalledError);
       });
 
-      it.skipIf(!pointNowhere)(
-        'throws a StalledError that names the ref where its commit is not there',
-        async () => {
-          await pointNowhere?.(harness, 'refs/tags/broken');
+      // Not every server can be brought to show such a ref.
+      if (pointNowhere)
+        it('throws a StalledError that names the ref where its commit is not there', async () => {
+          await pointNowhere(harness, 'refs/tags/broken');
           const reading = read('refs/tags/broken');
           await expect(reading).rejects.toBeInstanceOf(StalledError);
           await expect(reading).rejects.toThrow(/refs\/tags\/broken points to/);
           await harness.remove('refs/tags/broken');
-        },
-      );
+        });
 
       it('answers many at once', async () => {
         const refs = [
