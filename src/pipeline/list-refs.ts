@@ -4,6 +4,7 @@ import { compareVersions } from '../core/ref-event.ts';
 import type { Forge, RepositoryRef } from '../forge/forge.ts';
 import { forgeOf } from './resolve.ts';
 import type { SettleDeps } from './retry.ts';
+import { createShares } from './shares.ts';
 import type { Stage } from './stage.ts';
 
 const CONCURRENCY = 2;
@@ -17,6 +18,8 @@ export interface ListRefsDeps extends SettleDeps {
 }
 
 export function createListRefs({ store, forges, interval, persist, now, log }: ListRefsDeps): Stage {
+  const shares = createShares(forges, CONCURRENCY);
+
   async function list(repository: string): Promise<void> {
     try {
       const snapshot = await store.repositories.snapshot(repository);
@@ -41,8 +44,12 @@ export function createListRefs({ store, forges, interval, persist, now, log }: L
     concurrency: CONCURRENCY,
     yields: true,
     async claim(limit) {
-      const repositories = await store.repositories.claimListings(limit, now() + interval);
-      return repositories.map((repository) => () => list(repository));
+      const repositories = await store.repositories.claimListings(
+        shares.atMost(limit),
+        now() + interval,
+        shares.spent(),
+      );
+      return repositories.map((repository) => shares.counted(repository, () => list(repository)));
     },
   };
 }

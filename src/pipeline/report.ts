@@ -5,6 +5,7 @@ import type { Forge } from '../forge/forge.ts';
 import type { Report } from '../store/store.ts';
 import { forgeOf } from './resolve.ts';
 import { backoff, type SettleDeps } from './retry.ts';
+import { createShares } from './shares.ts';
 import type { Stage } from './stage.ts';
 
 const CONCURRENCY = 4;
@@ -16,6 +17,8 @@ export interface ReportDeps extends SettleDeps {
 }
 
 export function createReport({ store, forges, publicUrl, persist, now, log }: ReportDeps): Stage {
+  const shares = createShares(forges, CONCURRENCY);
+
   async function report(due: Report): Promise<void> {
     const { rollout, sent, uncertain } = due;
     const { repository, sha, ref } = rollout;
@@ -55,8 +58,8 @@ export function createReport({ store, forges, publicUrl, persist, now, log }: Re
     concurrency: CONCURRENCY,
     yields: true,
     async claim(limit) {
-      const due = await store.reports.claim(limit);
-      return due.map((each) => () => report(each));
+      const due = await store.reports.claim(shares.atMost(limit), shares.spent());
+      return due.map((each) => shares.counted(each.rollout.repository, () => report(each)));
     },
   };
 }

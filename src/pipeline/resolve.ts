@@ -11,6 +11,7 @@ import type { Forge, RefReading, RepositoryFile } from '../forge/forge.ts';
 import type { PolicySource } from '../policies/policies.ts';
 import type { RolloutChange } from '../store/store.ts';
 import { type SettleDeps, settleFailure } from './retry.ts';
+import { createShares } from './shares.ts';
 import type { Stage } from './stage.ts';
 
 const MODEL_CARD = 'README.md';
@@ -27,6 +28,7 @@ export interface ResolveDeps extends SettleDeps {
 
 export function createResolve(deps: ResolveDeps): Stage {
   const { store, policies, forges, persist, log } = deps;
+  const shares = createShares(forges, deps.concurrency);
 
   /** @param known what is learnt on the way, and true also where the rest fails */
   async function resolve(rollout: Rollout, known: Pick<RolloutChange, 'sha'>): Promise<RolloutChange> {
@@ -80,22 +82,26 @@ export function createResolve(deps: ResolveDeps): Stage {
     async claim(limit) {
       // Without policies rollouts wait, as events do.
       if (!policies.current()) return [];
-      const rollouts = await store.rollouts.claim('resolve', limit);
-      return rollouts.map((rollout) => async () => {
-        const known: Pick<RolloutChange, 'sha'> = {};
-        try {
-          const change = await resolve(rollout, known);
-          const stored = await persist(() => store.rollouts.advance(rollout.id, change));
-          const { id, repository, revision } = rollout;
-          log.info(
-            { rollout: id, repository, revision, phase: stored?.phase ?? 'ended' },
-            'rollout resolved',
-          );
-        } catch (error) {
-          // A failure, too, is said on the commit the ref points to, whatever the payload named.
-          await settleFailure(deps, rollout, error, known);
-        }
+      const rollouts = await store.rollouts.claim('resolve', shares.atMost(limit), {
+        forges: shares.spent(),
       });
+      return rollouts.map((rollout) =>
+        shares.counted(rollout.repository, async () => {
+          const known: Pick<RolloutChange, 'sha'> = {};
+          try {
+            const change = await resolve(rollout, known);
+            const stored = await persist(() => store.rollouts.advance(rollout.id, change));
+            const { id, repository, revision } = rollout;
+            log.info(
+              { rollout: id, repository, revision, phase: stored?.phase ?? 'ended' },
+              'rollout resolved',
+            );
+          } catch (error) {
+            // A failure, too, is said on the commit the ref points to, whatever the payload named.
+            await settleFailure(deps, rollout, error, known);
+          }
+        }),
+      );
     },
   };
 }

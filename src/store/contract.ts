@@ -392,6 +392,12 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
     describe('listings', () => {
       const claim = (limit = 10) => store.repositories.claimListings(limit, NOON + 600_000);
 
+      it('leave out the forges that are asked to wait, and no other whose name begins alike', async () => {
+        await store.repositories.scheduleListings([IRIS, 'plain2:ml/rose']);
+        expect(await store.repositories.claimListings(10, NOON + 1, ['plain'])).toEqual(['plain2:ml/rose']);
+        expect(await claim()).toEqual([IRIS]);
+      });
+
       it('are due for a repository that a policy names, and once claimed not again until the next time', async () => {
         await store.repositories.scheduleListings([IRIS]);
         expect(await claim()).toEqual([IRIS]);
@@ -556,6 +562,14 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
     describe('a claim', () => {
       const claimed = async (limit = 10, except?: { gitops: string[] }) =>
         (await store.rollouts.claim('deliver', limit, except)).map(({ revision }) => revision);
+
+      it('leaves out the forges that are asked to wait', async () => {
+        await rollOut(store);
+        await rollOut(store, { repository: 'other:ml/iris' });
+        const [rollout, ...more] = await store.rollouts.claim('resolve', 10, { forges: ['plain'] });
+        expect(more).toEqual([]);
+        expect(rollout).toMatchObject({ repository: 'other:ml/iris' });
+      });
 
       it('leases what is due at the stage, once', async () => {
         await rollOut(store);
@@ -831,6 +845,13 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         if (report === undefined || others.length > 0) throw new Error('not exactly one report');
         return report;
       };
+
+      it('leave out the forges that are asked to wait', async () => {
+        const { id } = await one(rollOut(store));
+        await store.rollouts.advance(id, planned());
+        expect(await store.reports.claim(10, ['plain'])).toEqual([]);
+        expect(await claim()).toHaveLength(1);
+      });
 
       it('begin with the plan, when the commit is known', async () => {
         const { id } = await one(rollOut(store));

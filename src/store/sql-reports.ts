@@ -4,17 +4,18 @@ import type { Report, ReportStore } from './store.ts';
 
 export function createReportStore({ db, write, now, instance, changed }: SqlContext): ReportStore {
   return {
-    async claim(limit) {
+    async claim(limit, except = []) {
       // A try is marked as begun before it is: if this process ends in it, the next one reads the status back.
       const due = await write(async (trx) => {
-        const rows = await trx
+        let select = trx
           .selectFrom('reports')
           .selectAll()
           .where('due_at', '<=', now())
           .where((e) => e.or([e('lease', 'is', null), e('lease', '<>', instance)]))
           .orderBy('due_at')
-          .limit(limit)
-          .execute();
+          .limit(limit);
+        for (const forge of except) select = select.where('repository', 'not like', `${forge}:%`);
+        const rows = await select.execute();
         const ids = rows.map(({ id }) => id);
         if (ids.length === 0) return [];
         await trx

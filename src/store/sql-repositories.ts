@@ -9,19 +9,19 @@ const ROWS = 1000;
 
 export function createRepositoryStore({ db, write, now, instance, changed }: SqlContext): RepositoryStore {
   return {
-    async claimListings(limit, next) {
+    async claimListings(limit, next, except = []) {
+      let due = db
+        .selectFrom('repositories')
+        .select('id')
+        .where('listing_due_at', '<=', now())
+        .where((e) => e.or([e('lease', 'is', null), e('lease', '<>', instance)]))
+        .orderBy('listing_due_at')
+        .limit(limit);
+      for (const forge of except) due = due.where('id', 'not like', `${forge}:%`);
       const rows = await db
         .updateTable('repositories')
         .set({ lease: instance, listing_due_at: next })
-        .where('id', 'in', (e) =>
-          e
-            .selectFrom('repositories')
-            .select('id')
-            .where('listing_due_at', '<=', now())
-            .where((w) => w.or([w('lease', 'is', null), w('lease', '<>', instance)]))
-            .orderBy('listing_due_at')
-            .limit(limit),
-        )
+        .where('id', 'in', due)
         .returning('id')
         .execute();
       return rows.map(({ id }) => id);

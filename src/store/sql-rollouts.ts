@@ -22,7 +22,8 @@ export function createRolloutStore({ db, write, now, instance, changed }: SqlCon
         .orderBy('due_at')
         .orderBy('seq')
         .limit(limit);
-      if (except && except.gitops.length > 0) due = due.where('gitops', 'not in', except.gitops);
+      if (except?.gitops?.length) due = due.where('gitops', 'not in', except.gitops);
+      for (const forge of except?.forges ?? []) due = due.where('repository', 'not like', `${forge}:%`);
       const rows = await db
         .updateTable('rollouts')
         .set({ lease: instance })

@@ -106,8 +106,9 @@ export interface RepositoryStore {
   /**
    * Repositories whose refs are to be listed: those that are due, oldest first, leased to this process.
    * @param next when they are due again, in milliseconds since the epoch; a push before then makes it sooner
+   * @param except forges whose repositories stay where they are
    */
-  claimListings(limit: number, next: number): Promise<string[]>;
+  claimListings(limit: number, next: number, except?: readonly string[]): Promise<string[]>;
   /** Makes listings due now: for the repositories a policy names, and for all known ones at start. */
   scheduleListings(repositories: readonly string[] | 'all'): Promise<void>;
   /** Taken before a listing begins, so that what a webhook tells meanwhile is not undone by it. */
@@ -146,8 +147,12 @@ export interface RolloutChange {
 }
 
 export interface RolloutStore {
-  /** Leases rollouts whose stage is due, in order. */
-  claim(stage: Stage, limit: number, except?: { gitops: readonly string[] }): Promise<Rollout[]>;
+  /** Leases rollouts whose stage is due, in order, but those of some GitOps repositories or forges. */
+  claim(
+    stage: Stage,
+    limit: number,
+    except?: { gitops?: readonly string[]; forges?: readonly string[] },
+  ): Promise<Rollout[]>;
   /**
    * Stores what a stage did and ends its lease. With a target, older rollouts of that target end as superseded in
    * the same transaction, or this one does where a newer one has its plan already.
@@ -173,7 +178,8 @@ export interface Report {
 }
 
 export interface ReportStore {
-  claim(limit: number): Promise<Report[]>;
+  /** @param except forges whose reports stay where they are */
+  claim(limit: number, except?: readonly string[]): Promise<Report[]>;
   /** The forge has it. Where the rollout went on meanwhile, the report is due again. */
   sent(report: Report, status: CommitStatus): Promise<void>;
   /** @param dueAt when to try again, in milliseconds since the epoch; null: never, the forge refused for good */
