@@ -91,11 +91,11 @@ export function describeForge(
 
     describe('a webhook', () => {
       const secret = () => harness.secrets[0] as string;
-      const receive = (push: Push) => forge.webhooks.receive(harness.delivery(push, secret()));
+      const receive = async (push: Push) => forge.webhooks.receive(harness.delivery(push, secret()));
       const move = (push: Push): Partial<RefMove> => ({ repository, ref: push.ref, after: push.after });
-      const refused = (request: WebhookRequest, status: number) => {
+      const refused = async (request: WebhookRequest, status: number) => {
         try {
-          forge.webhooks.receive(request);
+          await forge.webhooks.receive(request);
         } catch (error) {
           expect(error).toBeInstanceOf(WebhookError);
           expect(error).toMatchObject({ status });
@@ -106,65 +106,68 @@ export function describeForge(
 
       it.each(['refs/tags/v1.0.0', 'refs/heads/main', 'refs/tags/release/2026-03'])(
         'tells that %s was created, moved and deleted',
-        (ref) => {
+        async (ref) => {
           const created = { ref, before: null, after: first };
-          expect(receive(created)).toMatchObject({
+          expect(await receive(created)).toMatchObject({
             kind: 'refs',
             moves: [{ ...move(created), before: null }],
           });
           const moved = { ref, before: first, after: second };
-          expect(receive(moved)).toMatchObject({ kind: 'refs', moves: [move(moved)] });
+          expect(await receive(moved)).toMatchObject({ kind: 'refs', moves: [move(moved)] });
           const deleted = { ref, before: second, after: null };
-          expect(receive(deleted)).toMatchObject({ kind: 'refs', moves: [move(deleted)] });
+          expect(await receive(deleted)).toMatchObject({ kind: 'refs', moves: [move(deleted)] });
         },
       );
 
-      it('carries the commit of an annotated tag, never the tag object', () => {
+      it('carries the commit of an annotated tag, never the tag object', async () => {
         const push = { ref: 'refs/tags/v2', before: null, after: second, object: 'f'.repeat(40) };
-        expect(receive(push)).toMatchObject({ moves: [{ after: second }] });
+        expect(await receive(push)).toMatchObject({ moves: [{ after: second }] });
       });
 
-      it('has an id of its own, the same when the delivery is sent again', () => {
+      it('has an id of its own, the same when the delivery is sent again', async () => {
         const push = { ref: 'refs/tags/v1.0.0', before: null, after: first };
         const request = harness.delivery(push, secret());
-        const ids = [request, request, harness.delivery(push, secret())].map((each) => {
-          const delivery = forge.webhooks.receive(each);
-          return delivery.kind === 'refs' ? delivery.id : 'ignored';
-        });
+        const requests = [request, request, harness.delivery(push, secret())];
+        const ids = await Promise.all(
+          requests.map(async (each) => {
+            const delivery = await forge.webhooks.receive(each);
+            return delivery.kind === 'refs' ? delivery.id : 'ignored';
+          }),
+        );
         expect(ids[0]).toBe(ids[1]);
         expect(ids[2]).not.toBe(ids[0]);
       });
 
-      it('that is only a test is ignored, and says so', () => {
-        const delivery = forge.webhooks.receive(harness.testDelivery(secret()));
+      it('that is only a test is ignored, and says so', async () => {
+        const delivery = await forge.webhooks.receive(harness.testDelivery(secret()));
         expect(delivery).toMatchObject({ kind: 'ignored', reason: expect.stringMatching(/./) });
       });
 
-      it('is taken with each of the secrets that are accepted', () => {
+      it('is taken with each of the secrets that are accepted', async () => {
         expect(harness.secrets.length).toBeGreaterThan(1);
         for (const each of harness.secrets) {
           const push = { ref: 'refs/tags/v1', before: null, after: first };
-          expect(forge.webhooks.receive(harness.delivery(push, each))).toMatchObject({ kind: 'refs' });
+          expect(await forge.webhooks.receive(harness.delivery(push, each))).toMatchObject({ kind: 'refs' });
         }
       });
 
-      it('is refused without a signature, with one of another secret, and where the body was changed', () => {
+      it('is refused without a signature, with one of another secret, and where the body was changed', async () => {
         const push = { ref: 'refs/tags/v1', before: null, after: first };
-        expect(refused(harness.delivery(push, null), 401).message).toMatch(/missing/);
+        expect((await refused(harness.delivery(push, null), 401)).message).toMatch(/missing/);
         for (const wrong of ['another-secret', '', `${secret()} `])
-          refused(harness.delivery(push, wrong), 401);
+          await refused(harness.delivery(push, wrong), 401);
         const { header, body } = harness.delivery(push, secret());
         const changed = Buffer.from(text(body).replaceAll(first, second));
-        expect(refused({ header, body: changed }, 401).message).not.toContain(secret());
-        refused({ header, body: Buffer.concat([body, Buffer.from(' ')]) }, 401);
-        refused({ header, body: new Uint8Array() }, 401);
+        expect((await refused({ header, body: changed }, 401)).message).not.toContain(secret());
+        await refused({ header, body: Buffer.concat([body, Buffer.from(' ')]) }, 401);
+        await refused({ header, body: new Uint8Array() }, 401);
       });
 
-      it('is refused where its body is not JSON, or JSON of something else, once the signature is right', () => {
+      it('is refused where its body is not JSON, or JSON of something else, once the signature is right', async () => {
         for (const body of ['', 'ref=refs/tags/v1', '{"ref":', '\u0000', '"text"', 'null', '[]', '{}', '42'])
-          refused(harness.signed(Buffer.from(body), secret()), 400);
-        refused(harness.signed(Uint8Array.of(0x22, 0xff, 0xfe, 0x22), secret()), 400);
-        refused(harness.signed(Buffer.from('not JSON'), 'another-secret'), 401);
+          await refused(harness.signed(Buffer.from(body), secret()), 400);
+        await refused(harness.signed(Uint8Array.of(0x22, 0xff, 0xfe, 0x22), secret()), 400);
+        await refused(harness.signed(Buffer.from('not JSON'), 'another-secret'), 401);
       });
     });
 

@@ -35,7 +35,7 @@ export interface WebhookReceiver {
    * Verifies a delivery over its raw bytes, in constant time, before anything is parsed, and says what it tells.
    * @throws WebhookError 401 where the signature is missing or wrong, 400 where the signed body cannot be read
    */
-  receive(request: WebhookRequest): WebhookDelivery;
+  receive(request: WebhookRequest): WebhookDelivery | Promise<WebhookDelivery>;
 }
 
 /** Where a ref stands, read from the forge: the truth that payloads only hint at. */

@@ -30,7 +30,7 @@ export function createReceive({ store, log }: { store: Store; log: Log }): Recei
   }
 
   return async (forge, request) => {
-    const delivery = forge.webhooks.receive(request);
+    const delivery = await forge.webhooks.receive(request);
     if (delivery.kind === 'ignored') {
       log.info({ forge: forge.name, reason: delivery.reason }, 'webhook ignored');
       return { status: 'ignored', reason: delivery.reason };

@@ -2,7 +2,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import { isFullSha, isZeroSha, parseRef, unsafeName, unsafeRef } from '../../core/ref-event.ts';
-import { type WebhookDelivery, WebhookError, type WebhookReceiver } from '../forge.ts';
+import { type WebhookDelivery, WebhookError, type WebhookReceiver, type WebhookRequest } from '../forge.ts';
 
 export const SIGNATURE_HEADER = 'X-Modelhook-Signature-256';
 export const DELIVERY_HEADER = 'X-Modelhook-Delivery';
@@ -20,11 +20,16 @@ const payloadSchema = z.object({
   ref: text,
 });
 
+/** Plain Git's signature is checked at once. */
+export interface GitWebhookReceiver extends WebhookReceiver {
+  receive(request: WebhookRequest): WebhookDelivery;
+}
+
 /**
  * @param forge its name in modelhook.yaml
  * @param secrets all that are accepted: several while one is replaced by the next
  */
-export function createGitWebhooks(forge: string, secrets: readonly string[]): WebhookReceiver {
+export function createGitWebhooks(forge: string, secrets: readonly string[]): GitWebhookReceiver {
   return {
     receive({ header, body }) {
       verify(secrets, header(SIGNATURE_HEADER), body);
