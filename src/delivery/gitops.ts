@@ -237,9 +237,9 @@ const receipt = (commit: string | null, path: string) => ({ commit, path, pullRe
 /** The server's word on our ref in `git push --porcelain`: `!<tab><from>:<to><tab>[remote rejected] (why)`. */
 const rejection = (error: GitError): string | null => /^!\t\S+\t(.*)$/m.exec(error.stdout)?.[1] ?? null;
 
-/** Refusals that are the server's trouble and not its will: a full disk, a lock that another push holds. */
+/** Refusals that are not the server's will: a full disk, a lock that another push holds, a branch that moved and moved back. */
 const TRANSIENT =
-  /unpacker error|failed to update ref|failed to lock|cannot lock|incorrect old value|internal error/i;
+  /stale info|fetch first|non-fast-forward|unpacker error|failed to update ref|failed to lock|cannot lock|incorrect old value|internal error/i;
 
 /** What the person who pushed reads when the server's hook or rule says no: its own words. */
 function refusedBy(name: string, error: GitError): StalledError {
