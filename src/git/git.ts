@@ -119,6 +119,8 @@ export function spawnGit(args: readonly string[], options: Pick<GitOptions, 'dir
 
 /** Ends a command and what it started. */
 export function endGit(child: ChildProcess): void {
+  // Once it is reaped, its number may be another process's.
+  if (child.exitCode !== null || child.signalCode !== null) return;
   try {
     if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
   } catch {

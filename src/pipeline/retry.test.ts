@@ -219,11 +219,14 @@ describe('a result', () => {
   it('is given up at a stop', async () => {
     const stopping = new AbortController();
     const persist = createPersist(
-      () => new Promise((_, reject) => stopping.signal.addEventListener('abort', reject)),
+      () =>
+        new Promise((_, reject) =>
+          stopping.signal.addEventListener('abort', () => reject(stopping.signal.reason)),
+        ),
       fakeLog(),
     );
     const kept = persist(failingAtFirst(1, async () => 'stored'));
-    const outcome = expect(kept).rejects.toBeDefined();
+    const outcome = expect(kept).rejects.toMatchObject({ name: 'AbortError' });
     await Promise.resolve();
     stopping.abort();
     await outcome;

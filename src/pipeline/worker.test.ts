@@ -66,9 +66,14 @@ class FakeStage implements Stage {
 }
 
 function workerOf(...stages: Stage[]) {
-  const queue = { nextDue: null as number | null, changed: () => {} };
+  const queue = { nextDue: null as number | null, askedAfter: 0, changed: () => {} };
   const store = {
-    facts: { nextDue: async () => queue.nextDue },
+    facts: {
+      nextDue: async (after: number) => {
+        queue.askedAfter = after;
+        return queue.nextDue;
+      },
+    },
     lifecycle: {
       onChange: (listener: () => void) => {
         queue.changed = listener;
@@ -128,6 +133,24 @@ describe('the worker', () => {
     expect(stage.begun).toBe(0);
     await pass(50);
     expect(stage.begun).toBe(1);
+  });
+
+  it('misses nothing that falls due while it looks', async () => {
+    const before = Date.now();
+    const slow: Stage = {
+      name: 'match',
+      concurrency: 1,
+      yields: false,
+      claim: async () => {
+        vi.setSystemTime(Date.now() + 10);
+        return [];
+      },
+    };
+    const { worker, queue } = workerOf(slow);
+    worker.start();
+    await settle();
+    expect(Date.now()).toBeGreaterThanOrEqual(before + 10);
+    expect(queue.askedAfter).toBe(before);
   });
 
   it('looks every minute though nothing is due: the clock may have been set back', async () => {

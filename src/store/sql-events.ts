@@ -42,7 +42,6 @@ export function createEventStore(context: SqlContext): EventStore {
             .execute();
           const sha = event.sha;
           if (drafts.length === 0 || sha === null) continue;
-          const message = (environment: string) => `Queued for ${environment}`;
           const rows = drafts.map((draft) => ({
             id: randomUUID(),
             event_id: event.id,
@@ -58,7 +57,7 @@ export function createEventStore(context: SqlContext): EventStore {
             environment: draft.environment,
             phase: 'pending' as const,
             stage: 'resolve' as const,
-            message: message(draft.environment),
+            message: `Queued for ${draft.environment}`,
             created_at: at,
             updated_at: at,
             attempts: 0,

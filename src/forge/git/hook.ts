@@ -118,6 +118,7 @@ report() {
     case $answer in
       2??) echo "modelhook: reported $3"; return ;;
       000 | 429 | 5??) ;;
+      401) echo "modelhook: could not report $3: $url answered 401; run 'modelhook webhook create' here again"; return ;;
       *) echo "modelhook: could not report $3: $url answered $answer"; return ;;
     esac
     # The controller may be starting: about a minute is waited for it, and no more for the other refs of the push.
@@ -126,8 +127,11 @@ report() {
     pause=$((pause * 2))
   done
   silent=yes
-  printf '%s %s %s\\n' "$1" "$2" "$3" >>"$unreported"
-  echo "modelhook: could not report $3 to $url; it is reported with the next push"
+  if printf '%s %s %s\\n' "$1" "$2" "$3" >>"$unreported"; then
+    echo "modelhook: could not report $3 to $url; it is reported with the next push"
+  else
+    echo "modelhook: could not report $3 to $url, nor keep it for the next push; push it once more"
+  fi
 }
 
 # The refs of this push, after those of earlier ones that nobody took.
