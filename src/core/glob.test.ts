@@ -23,7 +23,16 @@ describe('findGlobs', () => {
     ['v*', 'v', true],
     ['v*-rc*', 'v1.0-rc1', true],
     ['v1.0', 'v1x0', false],
+    ['v*-rc*', 'v1-r-c1', false],
+    ['gitlab:*/iris', 'gitlab:ml/iris', true],
+    ['gitlab:*/iris', 'gitlab:a/b/iris', false],
+    ['aba*aba', 'aba', false],
+    ['aba*aba', 'ababa', false],
+    ['aba**aba', 'abaaba', true],
+    ['a/**/', 'a/', true],
+    ['**', '', true],
     ['*a*a*a*', 'banana', true],
+    ['*a*b*', 'ab', true],
   ])('%s and %s: %s', (pattern, text, expected) => {
     expect(matches([pattern], text)).toBe(expected);
   });
@@ -48,6 +57,7 @@ describe('findGlobs', () => {
           expect(matches([pattern], text)).toBe(new RegExp(`^${source}$`).test(text));
         },
       ),
+      { numRuns: 1000 },
     );
   });
 

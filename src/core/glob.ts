@@ -15,6 +15,10 @@ export interface Glob {
   readonly pattern: string;
   /** The text before the first wildcard: whatever matches starts with it. */
   readonly prefix: string;
+  /** The text behind each wildcard: whatever matches has all of it behind the prefix, in this order. */
+  readonly literals: readonly string[];
+  /** The last of them: whatever matches ends with it. Empty where there is no wildcard. */
+  readonly suffix: string;
   readonly steps: readonly Step[];
 }
 
@@ -38,8 +42,9 @@ function compile(pattern: string): Glob {
       at += wholeSegment ? 2 : 1;
     }
   }
-  const wildcard = pattern.indexOf('*');
-  return { pattern, prefix: wildcard < 0 ? pattern : pattern.slice(0, wildcard), steps };
+  // The `/` behind a wildcard can belong to whole segments that are none at all.
+  const [prefix = '', ...literals] = pattern.split(/\*+\/?/);
+  return { pattern, prefix, literals, suffix: literals.at(-1) ?? '', steps };
 }
 
 /** @param patterns as written, exclusions with their `!` */
@@ -75,11 +80,32 @@ function read(glob: Glob, states: States, char: string): States {
 }
 
 function matchesGlob(glob: Glob, text: string): boolean {
-  if (!text.startsWith(glob.prefix)) return false;
-  if (glob.prefix.length === glob.steps.length) return text === glob.prefix;
-  let states = start(glob);
-  for (let at = 0; at < text.length && states.length > 0; at++) states = read(glob, states, text.charAt(at));
+  const { prefix, suffix, steps } = glob;
+  if (!text.startsWith(prefix) || !text.endsWith(suffix)) return false;
+  if (prefix.length === steps.length) return text === prefix;
+  const end = text.length - suffix.length;
+  // One wildcard, as almost all have: what it stands for is what lies between.
+  if (prefix.length + 1 + suffix.length === steps.length)
+    return (
+      prefix.length <= end &&
+      (steps[prefix.length] === 'any' || !text.slice(prefix.length, end).includes('/'))
+    );
+  if (!hasLiterals(glob, text)) return false;
+  let states = close(glob, new Set([prefix.length]));
+  for (let at = prefix.length; at < text.length && states.length > 0; at++)
+    states = read(glob, states, text.charAt(at));
   return accepts(glob, states);
+}
+
+/** Whether what the pattern writes out is there, in its order: cheap, and without it there is no match. */
+function hasLiterals({ prefix, literals }: Glob, text: string): boolean {
+  let end = prefix.length;
+  for (const literal of literals) {
+    const at = text.indexOf(literal, end);
+    if (at < 0) return false;
+    end = at + literal.length;
+  }
+  return true;
 }
 
 /** @returns the first pattern that includes the text and the first that excludes it, as they are written */
@@ -92,6 +118,10 @@ export function findGlobs(
   const excluded = list.exclude.find((glob) => matchesGlob(glob, text));
   return { included, excluded: excluded === undefined ? null : `!${excluded.pattern}` };
 }
+
+/** @returns whether something of the list includes the text, and nothing excludes it */
+export const matchesGlobs = ({ include, exclude }: GlobList, text: string): boolean =>
+  include.some((glob) => matchesGlob(glob, text)) && !exclude.some((glob) => matchesGlob(glob, text));
 
 /** Beyond this many states the search ends and says yes: only lists of many intertwined exclusions get there. */
 const SEARCH_LIMIT = 20_000;

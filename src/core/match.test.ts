@@ -1,4 +1,6 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { compileGlobs } from './glob.ts';
 import { explainMatch, matchPolicies } from './match.ts';
 import { loadGood, only, policyText } from './policy.fixture.ts';
 
@@ -35,16 +37,50 @@ describe('explainMatch', () => {
   });
 });
 
-it('matchPolicies returns every match by name, whatever the order of the files', () => {
-  const texts = ['b', 'c', 'a'].map((name) =>
-    policyText(
-      {
-        match: { repositories: ['plain:ml/*'], tags: name === 'c' ? ['w*'] : ['v*'] },
-        target: { namespace: name },
-      },
-      name,
-    ),
-  );
-  const event = { repository: 'plain:ml/iris', ref: 'refs/tags/v1' };
-  expect(matchPolicies(loadGood(...texts), event).map(({ name }) => name)).toEqual(['a', 'b']);
+describe('matchPolicies', () => {
+  it('returns every match by name, whatever the order of the files', () => {
+    const texts = ['b', 'c', 'a'].map((name) =>
+      policyText(
+        {
+          match: { repositories: ['plain:ml/*'], tags: name === 'c' ? ['w*'] : ['v*'] },
+          target: { namespace: name },
+        },
+        name,
+      ),
+    );
+    const event = { repository: 'plain:ml/iris', ref: 'refs/tags/v1' };
+    expect(matchPolicies(loadGood(...texts), event).map(({ name }) => name)).toEqual(['a', 'b']);
+  });
+
+  it('says what explainMatch says of each, in the order of the set', () => {
+    const text = fc.string({ unit: fc.constantFrom('a', 'b', '/', ':'), minLength: 1, maxLength: 6 });
+    const piece = fc.constantFrom('a', 'b', '/', ':', '*', '**', '**/');
+    const pieces = fc.array(piece, { minLength: 1, maxLength: 5 }).map((all) => all.join(''));
+    const pattern = fc.oneof(pieces, fc.constantFrom('**', 'a**', '**b'));
+    const list = fc
+      .array(fc.tuple(fc.constantFrom('', '', '!'), pattern), { maxLength: 4 })
+      .map((patterns) => compileGlobs(patterns.map((pair) => pair.join(''))));
+    const lists = fc.record({ repositories: list, tags: list, branches: list });
+    // Few lists for many policies: some share theirs.
+    const policies = fc
+      .array(lists, { minLength: 1, maxLength: 6 })
+      .chain((some) => fc.array(fc.constantFrom(...some), { maxLength: 12 }));
+    const event = fc.record({
+      repository: text,
+      ref: fc
+        .tuple(fc.constantFrom('refs/tags/', 'refs/heads/', 'refs/notes/'), text)
+        .map((parts) => parts.join('')),
+    });
+    fc.assert(
+      fc.property(policies, fc.array(event, { maxLength: 10 }), (matches, events) => {
+        const set = {
+          ...loadGood(),
+          policies: matches.map((one, at) => ({ ...policy, name: `policy-${at}`, match: one })),
+        };
+        for (const at of events)
+          expect(matchPolicies(set, at)).toEqual(set.policies.filter((one) => explainMatch(one, at).matches));
+      }),
+      { numRuns: 500 },
+    );
+  });
 });

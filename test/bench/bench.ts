@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ControllerSite, ended, fleetLog, makeControllerSite, until } from '../controller-site.ts';
+import { measureMatching } from './matching.ts';
 
 const ONE_BY_ONE = 40;
 const AT_ONCE = 1000;
@@ -120,6 +121,7 @@ function memory(pid: number | undefined): string {
   }
 }
 
+measureMatching(say);
 const site = await makeControllerSite();
 try {
   await measure(site);
