@@ -1,5 +1,5 @@
 /** The only file that constructs: configuration in, a service that starts and stops in order out. */
-import type { Config, GitForgeConfig, GitopsConfig } from './config.ts';
+import { type Config, type GitForgeConfig, type GitopsConfig, knownNames } from './config.ts';
 import { messageOf } from './core/errors.ts';
 import { parseRepositoryId } from './core/ref-event.ts';
 import { createGitopsTarget } from './delivery/gitops.ts';
@@ -47,10 +47,11 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
       createTarget(name, gitops, mirrorOf(`gitops/${name}`, gitops.repository), store, now, log),
     ]),
   );
+  const known = knownNames(config);
   const policies = createConfigRepository({
     ...config.policies,
     mirror: mirrorOf('policies', config.policies.repository),
-    known: { clusters: [], gitops: Object.keys(config.gitops) },
+    known,
     inForce: factOf(store, 'policies/in-force'),
     log,
   });
@@ -64,6 +65,7 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
     forges,
     targets,
     policies,
+    kserveOf: (cluster) => known.clusters.find(({ name }) => name === cluster)?.kserve,
     configRef: { repository: config.policies.repository, ref: `refs/heads/${config.policies.branch}` },
     publicUrl: () => url,
     concurrency: config.worker.concurrency,

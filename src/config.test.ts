@@ -9,15 +9,14 @@ import { formatFault } from './core/errors.ts';
 const FILE = '/etc/modelhook/modelhook.yaml';
 const SECRET = 'hunter2-the-webhook-secret';
 
-const sources: ConfigSources = {
-  env: { WEBHOOK_SECRET: SECRET, EMPTY: '', HOME: '/home/ada' },
-  readFile(path) {
-    if (path === '/etc/modelhook/secret') return `${SECRET}\n`;
-    if (path === '/etc/modelhook/empty') return ' \n';
-    if (path === '/etc/modelhook/id_ed25519' || path === '/etc/modelhook/known_hosts') return 'x';
-    throw new Error(`ENOENT: no such file or directory, open '${path}'`);
-  },
-};
+function readFile(path: string): string {
+  if (path === '/etc/modelhook/secret') return `${SECRET}\n`;
+  if (path === '/etc/modelhook/empty') return ' \n';
+  if (path === '/etc/modelhook/id_ed25519' || path === '/etc/modelhook/known_hosts') return 'x';
+  throw new Error(`ENOENT: no such file or directory, open '${path}'`);
+}
+const env = { WEBHOOK_SECRET: SECRET, EMPTY: '', HOME: '/home/ada' };
+const sources: ConfigSources = { env, readFile, readSecret: readFile };
 
 const SMALLEST = `forges:
   plain: { kind: git, url: /srv/git, webhookSecrets: [{ env: WEBHOOK_SECRET }] }
@@ -56,6 +55,7 @@ describe('the smallest configuration', () => {
           author: { name: 'modelhook', email: 'modelhook@localhost' },
         },
       },
+      clusters: {},
       worker: { concurrency: 16 },
       reconcile: { interval: 600_000 },
       cache: '/etc/modelhook/data/mirrors',

@@ -3,7 +3,10 @@ import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { type Alias, type Document, isCollection, LineCounter, type Node, parseDocument, visit } from 'yaml';
 import { z } from 'zod';
+import { parseCrd } from './core/crd.ts';
 import { type Fault, formatFault, messageOf } from './core/errors.ts';
+import { ASSUMED_KSERVE, isKServeVersion } from './core/kserve.ts';
+import type { KnownNames } from './core/policy-references.ts';
 import { parseRepositoryId, unsafeName, unsafeRef } from './core/ref-event.ts';
 
 /** The configuration cannot be used. The message lists every fault, a line each. */
@@ -42,9 +45,12 @@ export class Secret {
 export interface ConfigSources {
   env: Readonly<Record<string, string | undefined>>;
   readFile(path: string): string;
+  /** A file that is a secret, or for Git and SSH alone. */
+  readSecret(path: string): string;
 }
 
-const SYSTEM: ConfigSources = { env: process.env, readFile: (path) => readFileSync(path, 'utf8') };
+const readText = (path: string): string => readFileSync(path, 'utf8');
+const SYSTEM: ConfigSources = { env: process.env, readFile: readText, readSecret: readText };
 
 const DURATION = /^(\d+)(ms|s|m|h)$/;
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
@@ -96,7 +102,7 @@ function urlFault(text: string, scheme: string): string | null {
 }
 
 /** The schema of a file read with these sources; paths in it are relative to the folder it is in. */
-function schemaOf({ env, readFile }: ConfigSources, folder: string) {
+function schemaOf({ env, readFile, readSecret }: ConfigSources, folder: string) {
   const path = z
     .string()
     .min(1)
@@ -114,7 +120,7 @@ function schemaOf({ env, readFile }: ConfigSources, folder: string) {
         context.addIssue({ code: 'custom', message: `the environment variable ${source.env} is not set` });
     } else {
       try {
-        value = readFile(source.file).trimEnd();
+        value = readSecret(source.file).trimEnd();
         if (value === '') context.addIssue({ code: 'custom', message: `the file ${source.file} is empty` });
       } catch (error) {
         context.addIssue({ code: 'custom', message: `the secret cannot be read: ${messageOf(error)}` });
@@ -125,7 +131,7 @@ function schemaOf({ env, readFile }: ConfigSources, folder: string) {
   /** A file that Git or SSH opens itself. */
   const existingFile = z.strictObject({ file: path }).transform(({ file }, context) => {
     try {
-      readFile(file);
+      readSecret(file);
     } catch (error) {
       context.addIssue({ code: 'custom', message: `the file cannot be read: ${messageOf(error)}` });
     }
@@ -160,6 +166,24 @@ function schemaOf({ env, readFile }: ConfigSources, folder: string) {
       const message = 'is for addresses that start with https://; ssh has keys, and a path needs nothing';
       context.addIssue({ code: 'custom', path: ['token'], message });
     });
+
+  const cluster = z.strictObject({
+    kserve: z
+      .string({ error: 'is a version in quotes, such as "0.20"' })
+      .refine(isKServeVersion, 'is no version of KServe; write it like "0.20" or v0.20.1')
+      .optional(),
+    crd: z
+      .strictObject({ file: path })
+      .transform(({ file }, context) => {
+        try {
+          return parseCrd(readFile(file));
+        } catch (error) {
+          context.addIssue({ code: 'custom', message: `${file}: ${messageOf(error)}` });
+          return z.NEVER;
+        }
+      })
+      .optional(),
+  });
 
   return z.strictObject({
     server: z
@@ -206,6 +230,7 @@ function schemaOf({ env, readFile }: ConfigSources, folder: string) {
           .default({ name: 'modelhook', email: 'modelhook@localhost' }),
       }),
     ),
+    clusters: z.record(name, cluster).default({}),
     worker: z.strictObject({ concurrency: z.int().min(1).max(256).default(16) }).prefault({}),
     reconcile: z.strictObject({ interval: duration.default(600_000) }).prefault({}),
     cache: path.default(resolve(folder, 'data/mirrors')),
@@ -218,6 +243,16 @@ export type GitopsConfig = Parsed['gitops'][string];
 
 /** What modelhook.yaml says, with defaults applied, secrets read and paths absolute. */
 export type Config = Readonly<Parsed>;
+
+/** @returns what policies may refer to. Every forge is a plain Git server so far, and no cluster can be reached. */
+export const knownNames = ({ clusters, gitops }: Config): KnownNames => ({
+  clusters: Object.entries(clusters).map(([cluster, { kserve, crd }]) => ({
+    name: cluster,
+    kserve: { version: kserve ?? null, structure: crd ?? ASSUMED_KSERVE.structure },
+    reachable: false,
+  })),
+  gitops: Object.keys(gitops).map((repository) => ({ name: repository, pullRequests: false })),
+});
 
 /**
  * Reads modelhook.yaml.
@@ -241,10 +276,8 @@ export function loadConfig(file: string, sources: ConfigSources = SYSTEM): Confi
  */
 export function loadConfigWithoutSecrets(file: string): Config {
   const absent = 'not at hand';
-  return loadConfig(file, {
-    env: new Proxy({}, { get: () => absent }),
-    readFile: (path) => (path === file ? SYSTEM.readFile(path) : absent),
-  });
+  const env = new Proxy({}, { get: () => absent });
+  return loadConfig(file, { env, readFile: readText, readSecret: () => absent });
 }
 
 /**

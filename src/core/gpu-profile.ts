@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { JsonObject } from './json.ts';
 import { DNS_LABEL, isQualifiedKey } from './names.ts';
+import { doc } from './schema-doc.ts';
 import { fields, type Report } from './schema-faults.ts';
 import type { Path } from './yaml-source.ts';
 
@@ -10,20 +11,43 @@ export const API_VERSION = 'modelhook.dev/v1alpha1';
 const count = z.union([z.int(), z.string().regex(/^\d+$/)], { error: 'expected a whole number' });
 
 export const metadataSchema = fields({
-  name: z.string().regex(DNS_LABEL, 'expected lower-case letters, digits and "-", at most 63 characters'),
+  name: doc(
+    z.string().regex(DNS_LABEL, 'expected lower-case letters, digits and "-", at most 63 characters'),
+    'Lower-case letters, digits and `-`, at most 63 characters. No other document of the kind has the same name.',
+    { examples: ['vision-production', 'hami-half-card'] },
+  ),
 });
 
 export const gpuSpecSchema = fields({
-  resources: z.record(z.string(), count),
-  memoryMiB: z.int().min(1).nullish(),
-  pod: z.record(z.string(), z.unknown()).nullish(),
+  resources: doc(
+    z.record(z.string(), count),
+    'GPU resources of one replica: whole numbers, which go into the limits. Either whole cards, `nvidia.com/gpu`, or ' +
+      'shares: `nvidia.com/gpualloc` of them, each `nvidia.com/gpucores` percent of a card and `nvidia.com/gpumem` MiB.',
+    { examples: [{ 'nvidia.com/gpualloc': 1, 'nvidia.com/gpucores': 50, 'nvidia.com/gpumem': 4096 }] },
+  ),
+  memoryMiB: doc(
+    z.int().min(1).nullish(),
+    'GPU memory that one replica may use, in MiB. Read and kept, for a check whether the model fits; this version has none.',
+    { examples: [4096] },
+  ),
+  pod: doc(
+    z.record(z.string(), z.unknown()).nullish(),
+    "Fields merged into the InferenceService's `spec.predictor`, such as `nodeSelector` and `tolerations`. The " +
+      "policy's `pod` goes over them.",
+    { examples: [{ nodeSelector: { 'gpu-model': 'a10' } }], default: {} },
+  ),
 });
 
 export const gpuProfileSchema = fields({
-  apiVersion: z.literal(API_VERSION),
-  kind: z.literal('GpuProfile'),
-  metadata: metadataSchema,
-  spec: gpuSpecSchema,
+  apiVersion: doc(z.literal(API_VERSION), 'The version of the format.', { examples: [API_VERSION] }),
+  kind: doc(z.literal('GpuProfile'), 'What the document is.', { examples: ['GpuProfile'] }),
+  metadata: doc(metadataSchema, 'What the profile is called; policies name it in `gpuProfile`.', {
+    examples: [{ name: 'hami-half-card' }],
+  }),
+  spec: doc(gpuSpecSchema, 'What a replica gets.', { examples: [{ resources: { 'nvidia.com/gpu': 1 } }] }),
+}).meta({
+  title: 'GpuProfile',
+  description: 'What one replica gets of a GPU, under a name that policies share.',
 });
 
 export interface GpuProfile {

@@ -1,7 +1,11 @@
 /** From a plan to the InferenceService, and back from a file to what tells whose it is. */
 import { createHash } from 'node:crypto';
+import { StalledError } from './errors.ts';
 import { canonicalJson, isJsonObject, type Json, type JsonObject, sortKeys } from './json.ts';
+import { ASSUMED_KSERVE, type KServe, modeName } from './kserve.ts';
 import type { Plan } from './plan.ts';
+import { formatPath } from './schema-faults.ts';
+import { checkStructure } from './structure.ts';
 import { readYaml } from './yaml-source.ts';
 import { toYaml } from './yaml-text.ts';
 
@@ -15,46 +19,77 @@ const DEPLOYMENT_MODE = 'serving.kserve.io/deploymentMode';
 /** Scaling and nothing else: KServe changes these without new pods. */
 const SCALE_FIELDS = ['minReplicas', 'maxReplicas', 'scaleTarget', 'scaleMetric', 'scaleMetricType'];
 
-export interface RenderedService {
-  /** YAML, the same bytes for the same plan. */
-  manifest: string;
-  object: JsonObject;
-  /** Equal for services whose pods are equal. */
-  specHash: string;
-}
+/** What of a plan becomes part of the InferenceService. */
+export type Renderable = Pick<
+  Plan,
+  | 'repository'
+  | 'revision'
+  | 'sha'
+  | 'target'
+  | 'runtime'
+  | 'modelFormat'
+  | 'protocolVersion'
+  | 'storageUri'
+  | 'resources'
+  | 'replicas'
+  | 'deploymentMode'
+  | 'kserveVersion'
+  | 'rollout'
+  | 'labels'
+  | 'annotations'
+  | 'pod'
+  | 'container'
+>;
 
 /**
  * Renders a plan.
+ * @returns YAML, the same bytes for the same plan, and the object it stands for
+ * @throws StalledError where KServe's API server would refuse the object: fields it does not know, values of another type
+ */
+export function renderInferenceService(
+  plan: Renderable,
+  { structure }: KServe = ASSUMED_KSERVE,
+): { manifest: string; object: JsonObject } {
+  const object = buildInferenceService(plan);
+  const faults = checkStructure(structure, object, []);
+  if (faults.length > 0)
+    throw new StalledError(
+      `the InferenceService does not have the structure KServe expects: ${faults.map(({ path, message }) => `${formatPath(path)}: ${message}`).join('; ')}`,
+      'correct what it comes from: the policy, its GPU profile or the runtime',
+    );
+  return { manifest: toYaml(object), object };
+}
+
+/**
+ * Builds the InferenceService of a plan.
  *
  * Only what stays the same from one revision to the next stands in the object's metadata: KServe copies that to the
  * pods too, but so it does with what else refers to it, and a renamed policy must restart nothing.
  */
-export function renderInferenceService(plan: Plan): RenderedService {
+export function buildInferenceService(plan: Renderable): JsonObject {
   const metadata = {
     name: plan.target.name,
     namespace: plan.target.namespace,
     labels: sortKeys({ ...plan.labels, [MANAGED_BY]: 'modelhook' }),
     annotations: sortKeys({
       ...plan.annotations,
-      ...(plan.storagePvc === null ? {} : { 'storage-initializer-pvc-name': plan.storagePvc }),
-      [DEPLOYMENT_MODE]: spellMode(plan),
+      [DEPLOYMENT_MODE]: modeName(plan.deploymentMode, plan.kserveVersion),
       [REPOSITORY]: plan.repository,
     }),
   };
   const predictor = renderPredictor(plan);
   const specHash = hashSpec(predictor, metadata.labels, metadata.annotations, plan.sha);
   const annotations = isJsonObject(predictor['annotations']) ? predictor['annotations'] : {};
-  const object: JsonObject = {
+  return {
     apiVersion: 'serving.kserve.io/v1beta1',
     kind: 'InferenceService',
     metadata,
     spec: { predictor: { ...predictor, annotations: sortKeys({ ...annotations, [SPEC_HASH]: specHash }) } },
   };
-  return { manifest: toYaml(object), object, specHash };
 }
 
 /** Fields in the order in which people look for them; the policy's own sorted in between. */
-function renderPredictor(plan: Plan): JsonObject {
+function renderPredictor(plan: Renderable): JsonObject {
   const { labels, annotations, ...pod } = plan.pod;
   return {
     ...(isJsonObject(labels) ? { labels: sortKeys(labels) } : {}),
@@ -92,12 +127,6 @@ function renderStrategy(rollout: Plan['rollout']): JsonObject {
   const rollingUpdate = present({ maxSurge: rollout.maxSurge, maxUnavailable: rollout.maxUnavailable });
   const bounds = Object.keys(rollingUpdate).length === 0 ? {} : { rollingUpdate };
   return { deploymentStrategy: { type: rollout.strategy, ...bounds } };
-}
-
-/** KServe 0.16 gave the modes new names. */
-function spellMode({ deploymentMode, kserveVersion: { major, minor } }: Plan): string {
-  if (major > 0 || minor >= 16) return deploymentMode;
-  return deploymentMode === 'Standard' ? 'RawDeployment' : 'Serverless';
 }
 
 /**

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { StalledError } from './errors.ts';
 import { renderInferenceService } from './inference-service.ts';
+import { ASSUMED_KSERVE } from './kserve.ts';
 import type { ModelCard } from './model-card.ts';
 import { KSERVE_NAME, LABEL_VALUE, unsafePath } from './names.ts';
 import { makePlan, needsModelCard, type PlanInput } from './plan.ts';
@@ -57,10 +58,14 @@ describe('makePlan', () => {
         `target default/vision/iris, from \${repository.name}`,
         'runtime mlserver, named by the policy, from the runtime catalogue',
         'model format sklearn, from library_name of the model card',
-        `storage s3://models/ml/vision/iris/${SHA}`,
+        'protocol v2, the default',
+        `storage s3://models/ml/vision/iris/${SHA}, from the policy`,
+        'requests cpu 1 (default), memory 4Gi (default)',
+        'limits cpu 4 (default), memory 16Gi (default), ephemeral-storage 10Gi (default)',
         'no GPU',
-        'deployment mode Standard, replicas 1 to 1',
-        'KServe 0.20, assumed',
+        'replicas 1 to 1, the default',
+        'deployment mode Standard, as replicas are 1 to 1, for a KServe whose version is not known',
+        'committed to fleet as default/vision/iris.yaml, the default',
       ],
       warnings: [],
     });
@@ -127,7 +132,9 @@ describe('makePlan', () => {
   });
 
   it('refuses a version of KServe that is none', () => {
-    expect(() => planOf({}, { kserveVersion: 'latest' })).toThrow(/no version of KServe/);
+    expect(() => planOf({}, { kserve: { ...ASSUMED_KSERVE, version: 'latest' } })).toThrow(
+      /no version of KServe/,
+    );
   });
 });
 

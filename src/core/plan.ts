@@ -1,14 +1,17 @@
 /** Everything that is decided before rendering: from a policy, a ref and a model card to a plan. */
+import { ALAUDA_KSERVE, alaudaContainer, alaudaMetadata, alaudaWarnings } from './alauda.ts';
 import { StalledError } from './errors.ts';
 import { type JsonObject, mergeJson } from './json.ts';
+import { ASSUMED_KSERVE, type KServe, type KServeVersion, modeName, parseKServeVersion } from './kserve.ts';
 import { explainMatch } from './match.ts';
 import type { ModelCard } from './model-card.ts';
 import { labelValue, pathSegment, unsafePath } from './names.ts';
+import { describeDecisions } from './plan-decisions.ts';
 import { modeOf, type Policy, type PolicySet } from './policy.ts';
 import { resolveTarget, valuesOf } from './policy-target.ts';
 import { revisionOf } from './ref-event.ts';
-import { formatTarget, type PlanSummary, type Target } from './rollout.ts';
-import { chooseRuntime } from './runtime.ts';
+import type { PlanSummary, Target } from './rollout.ts';
+import { type ChosenRuntime, chooseRuntime } from './runtime.ts';
 import { storageUriFault, storageUriWarning } from './storage-uri.ts';
 import { fillTemplate, type TemplateValues, variablesOf } from './template.ts';
 
@@ -26,11 +29,13 @@ export interface PlanInput {
   ref: string;
   sha: string;
   modelCard: ModelCardInput;
-  /** Such as `0.15`; unknown: 0.20 */
-  kserveVersion?: string | undefined;
+  /** Of the target's cluster; left out where nothing is known of it. */
+  kserve?: KServe | undefined;
 }
 
-export interface Plan extends PlanSummary {
+export interface Plan extends Omit<PlanSummary, 'gitops'> {
+  /** null: applied to the cluster */
+  gitops: string | null;
   policy: string;
   policyRevision: string;
   repository: string;
@@ -44,29 +49,29 @@ export interface Plan extends PlanSummary {
   modelFormat: { name: string; version: string | null };
   protocolVersion: Policy['protocolVersion'];
   storageUri: string;
-  storagePvc: string | null;
   resources: Policy['resources'];
   replicas: Policy['replicas'];
   deploymentMode: 'Standard' | 'Knative';
   /** Before 0.16 the modes had other names. */
-  kserveVersion: { major: number; minor: number };
+  kserveVersion: KServeVersion;
   rollout: Policy['rollout'];
-  /** The policy's, filled in; ours are added when rendering. */
+  /** The policy's and those of its conventions, filled in; ours are added when rendering. */
   labels: Record<string, string>;
   annotations: Record<string, string>;
   /** Fields of the predictor's pod: the GPU profile's and the policy's. */
   pod: JsonObject;
   /** Fields of the model's container. */
   container: JsonObject;
-  conventions: Policy['conventions'];
 }
 
 /** @returns whether a policy can be planned without a model card: it names the format, and no template asks for more */
 export const needsModelCard = (policy: Policy): boolean =>
   policy.modelFormat === null ||
+  policy.conventions === 'alauda' ||
   [
     policy.target.namespace,
     policy.target.name,
+    policy.description,
     policy.storage.uri,
     policy.delivery.path,
     ...Object.values(policy.labels),
@@ -79,10 +84,9 @@ export const needsModelCard = (policy: Policy): boolean =>
  *   needed and missing, a storage address KServe refuses
  */
 export function makePlan(input: PlanInput): Plan {
-  const { policy, policies, modelCard } = input;
+  const { policy, policies, modelCard, projectId, kserve = ASSUMED_KSERVE } = input;
   if (modelCard.kind === 'unavailable' && needsModelCard(policy)) throw modelCard.reason;
   const card = modelCard.kind === 'card' ? modelCard.card : null;
-  const kserveVersion = parseKserveVersion(input.kserveVersion);
   const before = valuesOf(policy, input, card);
   const target = resolveTarget(policy, before);
   const values = { ...before, 'target.namespace': target.namespace, 'target.name': target.name };
@@ -98,13 +102,17 @@ export function makePlan(input: PlanInput): Plan {
     policies.runtimes.length === 0 ? null : { source: 'the runtime catalogue', runtimes: policies.runtimes },
   );
   const storageUri = fillStorageUri(policy, values);
-  const doubtful = storageUriWarning(storageUri);
+  const path = fillPath(policy, values);
+  const conventions = applyConventions(policy, { values, projectId, runtime });
   const deploymentMode = modeOf(policy);
+  const kserveVersion = kserve.version === null ? conventions.kserve : parseKServeVersion(kserve.version);
+  const mode = modeName(deploymentMode, kserveVersion);
+  const doubtful = storageUriWarning(storageUri);
   return {
     policy: policy.name,
     policyRevision: policies.revision,
     repository: input.repository,
-    projectId: input.projectId,
+    projectId,
     ref: input.ref,
     revision: revisionOf(input.ref, input.sha),
     sha: input.sha,
@@ -114,31 +122,82 @@ export function makePlan(input: PlanInput): Plan {
     modelFormat: runtime.modelFormat,
     protocolVersion: policy.protocolVersion,
     storageUri,
-    storagePvc: policy.storage.pvc,
     resources: policy.resources,
     replicas: policy.replicas,
     deploymentMode,
     kserveVersion,
     rollout: policy.rollout,
-    ...fillMetadata(policy, values),
-    pod: mergeJson(policy.gpu?.pod ?? {}, policy.pod),
-    container: policy.container,
-    conventions: policy.conventions,
+    labels: conventions.labels,
+    annotations: conventions.annotations,
+    pod: conventions.pod,
+    container: conventions.container,
     gitops: policy.delivery.gitops,
-    path: fillPath(policy, values),
+    path,
     adopt: policy.delivery.adopt,
     updateExisting: policy.updateExisting,
     why: `Policy ${policy.name} deploys it: ${explainMatch(policy, input).reason}.`,
-    decisions: [
-      `target ${formatTarget(target)}${targetOrigin(policy, values)}`,
-      ...runtime.decisions,
-      `storage ${storageUri}`,
-      gpuDecision(policy),
-      modeDecision(policy),
-      `KServe ${kserveVersion.major}.${kserveVersion.minor}${input.kserveVersion === undefined ? ', assumed' : ''}`,
+    decisions: describeDecisions({ policy, values, target, runtime, storageUri, path, kserve, mode }),
+    warnings: [
+      ...runtime.warnings,
+      ...conventions.warnings,
+      ...(doubtful === null ? [] : [`storage ${storageUri}: ${doubtful}`]),
+      ...cpuImageWarning(policy, runtime),
     ],
-    warnings: [...runtime.warnings, ...(doubtful === null ? [] : [`storage ${storageUri}: ${doubtful}`])],
   };
+}
+
+interface Conventions extends Pick<Plan, 'labels' | 'annotations' | 'pod' | 'container'> {
+  /** Assumed where the cluster's is not known. */
+  kserve: KServeVersion;
+  warnings: string[];
+}
+
+/** What the policy's conventions add to what it says itself. */
+function applyConventions(
+  policy: Policy,
+  around: { values: TemplateValues; projectId: string | null; runtime: ChosenRuntime },
+): Conventions {
+  const own = fillMetadata(policy, around.values);
+  const pod = mergeJson(policy.gpu?.pod ?? {}, policy.pod);
+  const { pvc } = policy.storage;
+  const claim = pvc === null ? {} : { 'storage-initializer-pvc-name': pvc };
+  if (policy.conventions === 'kserve')
+    return {
+      labels: own.labels,
+      annotations: { ...own.annotations, ...claim },
+      pod,
+      container: policy.container,
+      kserve: { major: 0, minor: 20 },
+      warnings: [],
+    };
+  const description = fillTemplate(policy.description, 'spec.description', around.values);
+  const input = { ...around, description };
+  const { labels, annotations } = alaudaMetadata(input);
+  const valid = validLabels(labels);
+  return {
+    labels: { ...valid.labels, ...own.labels },
+    annotations: { ...valid.originals, ...annotations, ...own.annotations, ...claim },
+    pod: { ...pod, hostIPC: true },
+    container: alaudaContainer(around.runtime, policy.container),
+    kserve: ALAUDA_KSERVE,
+    warnings: alaudaWarnings(input),
+  };
+}
+
+/** Formats whose servers have one image for CPUs and one for GPUs, between which KServe chooses. */
+const IMAGE_BY_HARDWARE = ['huggingface', 'vLLM', 'tensorflow', 'pytorch'];
+
+/** KServe knows only NVIDIA's own names for a GPU (reference: UpdateImageTag in its controller). */
+function cpuImageWarning({ gpu, container }: Policy, runtime: ChosenRuntime): string[] {
+  const known = (name: string): boolean => name === 'nvidia.com/gpu' || name.startsWith('nvidia.com/mig-');
+  const names = Object.keys(gpu?.resources ?? {});
+  if (names.length === 0 || names.some(known) || !IMAGE_BY_HARDWARE.includes(runtime.modelFormat.name))
+    return [];
+  if ('runtimeVersion' in container || 'image' in container) return [];
+  return [
+    `KServe does not take ${names.join(', ')} for a GPU, and may run runtime ${runtime.name} from its CPU image; ` +
+      'set container.runtimeVersion, or give the runtime an image by digest',
+  ];
 }
 
 function requireLibrary(card: ModelCard | null): string {
@@ -147,17 +206,6 @@ function requireLibrary(card: ModelCard | null): string {
     'the model card (README.md) has no library_name, so the model format is not known',
     'add library_name to its front matter, or set spec.modelFormat in the policy',
   );
-}
-
-function parseKserveVersion(text: string | undefined): Plan['kserveVersion'] {
-  if (text === undefined) return { major: 0, minor: 20 };
-  const match = /^v?(\d{1,4})\.(\d{1,4})(?:[.+-].*)?$/.exec(text);
-  if (match === null)
-    throw new StalledError(
-      `"${text}" is no version of KServe`,
-      'write it as 0.20 or v0.20.1 in the configuration',
-    );
-  return { major: Number(match[1]), minor: Number(match[2]) };
 }
 
 function fillStorageUri(policy: Policy, values: TemplateValues): string {
@@ -185,34 +233,22 @@ function fillPath(policy: Policy, values: TemplateValues): string {
 
 /** A value that is no label text is made one, and its original kept as an annotation of the same key. */
 function fillMetadata(policy: Policy, values: TemplateValues): Pick<Plan, 'labels' | 'annotations'> {
-  const labels: Record<string, string> = {};
-  const annotations: Record<string, string> = {};
-  for (const [key, template] of Object.entries(policy.labels)) {
-    const text = fillTemplate(template, `spec.labels["${key}"]`, values);
-    labels[key] = labelValue(text);
-    if (labels[key] !== text) annotations[key] = text;
-  }
-  for (const [key, template] of Object.entries(policy.annotations))
-    annotations[key] = fillTemplate(template, `spec.annotations["${key}"]`, values);
-  return { labels, annotations };
+  const fill = (field: 'labels' | 'annotations'): Record<string, string> =>
+    Object.fromEntries(
+      Object.entries(policy[field]).map(([key, template]) => [
+        key,
+        fillTemplate(template, `spec.${field}["${key}"]`, values),
+      ]),
+    );
+  const { labels, originals } = validLabels(fill('labels'));
+  return { labels, annotations: { ...originals, ...fill('annotations') } };
 }
 
-function targetOrigin(policy: Policy, values: TemplateValues): string {
-  const { name } = policy.target;
-  if (variablesOf(name).size === 0) return ', named by the policy';
-  const source = fillTemplate(name, 'spec.target.name', values);
-  const altered = source === values['target.name'] ? '' : `, made a valid name of "${source}"`;
-  return `, from ${name}${altered}`;
-}
-
-function gpuDecision({ gpu }: Policy): string {
-  if (gpu === null) return 'no GPU';
-  const resources = Object.entries(gpu.resources).map(([name, value]) => `${name} ${value}`);
-  return `GPU ${gpu.name === null ? 'from the policy' : `profile ${gpu.name}`}: ${resources.join(', ')}`;
-}
-
-function modeDecision(policy: Policy): string {
-  const { min, max } = policy.replicas;
-  const why = policy.deploymentMode === 'auto' ? `replicas ${min} to ${max}` : 'set by the policy';
-  return `deployment mode ${modeOf(policy)}, ${why}`;
+function validLabels(texts: Record<string, string>): {
+  labels: Record<string, string>;
+  originals: Record<string, string>;
+} {
+  const labels = Object.fromEntries(Object.entries(texts).map(([key, text]) => [key, labelValue(text)]));
+  const altered = Object.entries(texts).filter(([key, text]) => labels[key] !== text);
+  return { labels, originals: Object.fromEntries(altered) };
 }

@@ -1,6 +1,7 @@
 /** Rules for one policy that its schema cannot say: what hangs together, and what Kubernetes and KServe refuse. */
+import { ALAUDA_KEYS } from './alauda.ts';
 import { checkGpuResources } from './gpu-profile.ts';
-import type { Json } from './json.ts';
+import { isJsonObject, type Json } from './json.ts';
 import {
   DNS_LABEL,
   isQualifiedKey,
@@ -16,6 +17,7 @@ import { parseQuantity } from './quantity.ts';
 import type { Report } from './schema-faults.ts';
 import { storageUriFault, storageUriWarning } from './storage-uri.ts';
 import { fillTemplate, TEMPLATE_VARIABLES, variablesOf } from './template.ts';
+import type { Path } from './yaml-source.ts';
 
 /** Where faults and warnings of one policy go. */
 export interface Sink {
@@ -34,10 +36,12 @@ export function checkPolicy(policy: Policy, spec: Json, sink: Sink): void {
     checkTarget(policy, sink.fault);
     checkAddresses(policy, sink);
   }
-  checkResources(policy, sink.fault);
+  checkResources(policy, spec, sink.fault);
   checkScaling(policy, sink);
   checkMetadata(policy, sink.fault);
   checkOverrides(policy, sink.fault, sink.warn);
+  if (policy.conventions === 'alauda') checkAlauda(policy, sink);
+  warnOfLater(policy, sink.warn);
   checkReserved(spec, ['spec'], sink.fault);
 }
 
@@ -72,42 +76,79 @@ function checkTarget(policy: Policy, report: Report): void {
 function checkAddresses(policy: Policy, { fault, warn }: Sink): void {
   const values = Object.fromEntries(TEMPLATE_VARIABLES.map((variable) => [variable, 'x']));
   const uri = fillTemplate(policy.storage.uri, 'spec.storage.uri', values);
-  const wrong = storageUriFault(uri);
+  const wrong = uri === '' ? 'this field is required' : storageUriFault(uri);
   if (wrong !== null) fault(['spec', 'storage', 'uri'], wrong);
   const doubtful = storageUriWarning(uri);
   if (doubtful !== null) warn(['spec', 'storage', 'uri'], doubtful);
   const { path } = policy.delivery;
   const unsafe = unsafePath(fillTemplate(path, 'spec.delivery.path', values));
   if (unsafe !== null) fault(['spec', 'delivery', 'path'], `"${path}" ${unsafe}`);
-  if (policy.storage.pvc === null) return;
-  if (!DNS_LABEL.test(policy.storage.pvc)) fault(['spec', 'storage', 'pvc'], 'expected the name of a claim');
+  const { pvc } = policy.storage;
+  if (pvc !== null && !DNS_LABEL.test(pvc)) fault(['spec', 'storage', 'pvc'], 'expected the name of a claim');
+  if (pvc === null || policy.conventions === 'alauda') return;
   warn(
     ['spec', 'storage', 'pvc'],
     'it becomes the annotation storage-initializer-pvc-name, which upstream KServe ignores; there write storage.uri: pvc://claim/path',
   );
 }
 
-function checkResources(policy: Policy, report: Report): void {
-  const { requests, limits } = policy.resources;
-  for (const [kind, quantities] of Object.entries(policy.resources)) {
-    for (const [name, value] of Object.entries(quantities)) {
-      const amount = parseQuantity(value);
-      const path = ['spec', 'resources', kind, name];
-      if (!isQualifiedKey(name)) report(path, 'is no name of a resource, such as cpu or nvidia.com/gpu');
-      else if (amount === null || amount < 0)
-        report(path, `"${value}" is no quantity, such as 500m, 2 or 4Gi`);
-    }
+function checkResources({ resources, storage, gpu }: Policy, spec: Json, report: Report): void {
+  for (const [kind, quantities] of Object.entries(resources)) {
+    const own = keysAt(spec, ['resources', kind]);
+    // What a GPU profile brings was checked where it stands.
+    for (const [name, value] of Object.entries(quantities))
+      if (own.includes(name)) checkQuantity(name, value, ['spec', 'resources', kind, name], report);
   }
-  for (const [name, request] of Object.entries(requests)) {
-    const limit = limits[name];
-    if (limit === undefined || (parseQuantity(request) ?? 0) <= (parseQuantity(limit) ?? 0)) continue;
-    report(
-      ['spec', 'resources', 'requests', name],
-      `requests ${request} and the limit is ${limit}; a request is at most its limit, so set resources.limits.${name} too`,
+  if (storage.ephemeralStorage !== null)
+    checkQuantity(
+      'ephemeral-storage',
+      storage.ephemeralStorage,
+      ['spec', 'storage', 'ephemeralStorage'],
+      report,
     );
+  checkRequests(resources, report);
+  const added = keysAt(spec, ['resources', 'limits']).filter((name) => name.startsWith('nvidia.com/'));
+  if (added.length === 0) return;
+  const cards = Object.entries({ ...gpu?.resources, ...pick(resources.limits, added) });
+  checkGpuResources(Object.fromEntries(cards), ['spec', 'resources', 'limits'], report);
+}
+
+const pick = (quantities: Record<string, string>, names: readonly string[]): Record<string, string> =>
+  Object.fromEntries(Object.entries(quantities).filter(([name]) => names.includes(name)));
+
+function keysAt(value: Json, path: readonly string[]): string[] {
+  let at: Json | undefined = value;
+  for (const key of path) at = isJsonObject(at) && Object.hasOwn(at, key) ? at[key] : undefined;
+  return isJsonObject(at) ? Object.keys(at) : [];
+}
+
+function checkQuantity(name: string, value: string, path: Path, report: Report): void {
+  const amount = parseQuantity(value);
+  if (!isQualifiedKey(name)) report(path, 'is no name of a resource, such as cpu or nvidia.com/gpu');
+  else if (amount === null || amount < 0) report(path, `"${value}" is no quantity, such as 500m, 2 or 4Gi`);
+  else if (isExtended(name) && !Number.isInteger(amount))
+    report(path, `"${value}" is no whole number, and Kubernetes divides no ${name}`);
+}
+
+/** Kubernetes takes everything with a domain of its own for a device: whole numbers, requests equal to limits. */
+const isExtended = (name: string): boolean => /\//.test(name) && !/^(?:.*\.)?kubernetes\.io\//.test(name);
+
+function checkRequests({ requests, limits }: Policy['resources'], report: Report): void {
+  for (const [name, request] of Object.entries(requests)) {
+    const path = ['spec', 'resources', 'requests', name];
+    const limit = limits[name];
+    const [wanted, allowed] = [parseQuantity(request) ?? 0, parseQuantity(limit ?? '') ?? 0];
+    if (isExtended(name) && wanted !== allowed)
+      report(
+        path,
+        `requests ${request} and the limit is ${limit ?? 'not set'}; for a device both are equal, so leave the request out`,
+      );
+    else if (limit !== undefined && wanted > allowed)
+      report(
+        path,
+        `requests ${request} and the limit is ${limit}; a request is at most its limit, so set resources.limits.${name} too`,
+      );
   }
-  const gpu = Object.fromEntries(Object.entries(limits).filter(([name]) => name.startsWith('nvidia.com/')));
-  checkGpuResources(gpu, ['spec', 'resources', 'limits'], report);
 }
 
 function checkScaling(policy: Policy, { fault, warn }: Sink): void {
@@ -153,8 +194,32 @@ function checkMetadata(policy: Policy, report: Report): void {
       if (!isQualifiedKey(key))
         report(path, `"${key}" is no key of Kubernetes: an optional DNS name, "/", a name`);
       if (OWN_KEYS.includes(key)) report(path, 'modelhook sets this key itself; remove it');
+      if (policy.conventions === 'alauda' && ALAUDA_KEYS[field].includes(key))
+        report(path, 'conventions: alauda sets this key; remove it');
       if (field === 'labels' && isLiteral(text) && !LABEL_VALUE.test(text))
         report(path, `"${text}" is no label value: at most 63 letters, digits, ".", "_" and "-"`);
     }
   }
+}
+
+function checkAlauda({ pod }: Policy, { fault, warn }: Sink): void {
+  if ('hostIPC' in pod) fault(['spec', 'pod', 'hostIPC'], 'conventions: alauda sets this field; remove it');
+  warn(
+    ['spec', 'conventions'],
+    "alauda is for the KServe of Alauda AI: upstream KServe refuses model.name and appends the copied arguments to the runtime's own",
+  );
+}
+
+/** What is kept for a controller that can do it, and is not done by this one. */
+function warnOfLater({ onRefDelete, onPolicyChange, defaulted }: Policy, warn: Report): void {
+  if (onRefDelete === 'remove')
+    warn(
+      ['spec', 'onRefDelete'],
+      'this version removes nothing yet; delete the file from the GitOps repository',
+    );
+  if (onPolicyChange === 'redeploy' && !defaulted.has('onPolicyChange'))
+    warn(
+      ['spec', 'onPolicyChange'],
+      'this version redeploys nothing yet; a changed policy counts from the next event on',
+    );
 }

@@ -1,20 +1,22 @@
 /** What a policy means where it says nothing. */
 import { compileGlobs } from './glob.ts';
 import type { GpuProfile } from './gpu-profile.ts';
-import type { JsonObject } from './json.ts';
-import type { Policy, PolicySpec } from './policy.ts';
+import { isJsonObject, type JsonObject } from './json.ts';
+import type { Policy } from './policy.ts';
+import type { PolicySpec } from './policy-schema.ts';
 
 /** What a policy's text leaves to its surroundings. */
 export interface Surroundings {
   source: Policy['source'];
   cluster: string;
-  gitops: string;
+  gitops: string | null;
   gpu: GpuProfile | null;
 }
 
 /** @returns the policy with a value for every field */
 export function applyDefaults(name: string, spec: PolicySpec, around: Surroundings): Policy {
-  const storage = storageOf(spec.storage);
+  const conventions = spec.conventions ?? 'kserve';
+  const storage = storageOf(spec.storage, conventions);
   return {
     name,
     source: around.source,
@@ -39,7 +41,7 @@ export function applyDefaults(name: string, spec: PolicySpec, around: Surroundin
     rollout: rolloutOf(spec.rollout),
     modelFormat: modelFormatOf(spec.modelFormat),
     storage,
-    conventions: spec.conventions ?? 'kserve',
+    conventions,
     labels: spec.labels ?? {},
     annotations: spec.annotations ?? {},
     // Read from YAML and inspected: plain data.
@@ -49,7 +51,32 @@ export function applyDefaults(name: string, spec: PolicySpec, around: Surroundin
     delivery: deliveryOf(spec.delivery, around.gitops),
     readiness: readinessOf(spec.readiness),
     suspend: spec.suspend ?? false,
+    onPolicyChange: spec.onPolicyChange ?? 'redeploy',
+    onRefDelete: spec.onRefDelete ?? 'keep',
+    defaulted: new Set(DEFAULTED.filter((path) => !isStated(spec, path))),
   };
+}
+
+/** The defaults that an explanation of a plan tells apart from what the policy says. */
+const DEFAULTED = [
+  'environment',
+  'protocolVersion',
+  'resources.requests.cpu',
+  'resources.requests.memory',
+  'resources.limits.cpu',
+  'resources.limits.memory',
+  'replicas',
+  'storage.uri',
+  'storage.ephemeralStorage',
+  'delivery.path',
+  'onPolicyChange',
+];
+
+function isStated(spec: PolicySpec, path: string): boolean {
+  const value = path
+    .split('.')
+    .reduce<unknown>((at, key) => (isJsonObject(at) && Object.hasOwn(at, key) ? at[key] : undefined), spec);
+  return value !== undefined && value !== null;
 }
 
 const runtimeOf = (runtime: PolicySpec['runtime']): Policy['runtime'] => ({
@@ -57,11 +84,18 @@ const runtimeOf = (runtime: PolicySpec['runtime']): Policy['runtime'] => ({
   class: runtime?.class ?? null,
 });
 
-const storageOf = (storage: PolicySpec['storage']): Policy['storage'] => ({
-  uri: storage.uri,
-  ephemeralStorage: String(storage.ephemeralStorage ?? '10Gi'),
-  pvc: storage.pvc ?? null,
-});
+/** Where Alauda AI keeps its models. Elsewhere this would name strangers' models on the public Hub. */
+const ALAUDA_STORAGE = `hf://\${target.namespace}/\${repository.name}:\${revision}`;
+
+function storageOf(storage: PolicySpec['storage'], conventions: Policy['conventions']): Policy['storage'] {
+  const { uri, ephemeralStorage, pvc } = storage ?? {};
+  return {
+    uri: uri ?? (conventions === 'alauda' ? ALAUDA_STORAGE : ''),
+    // Null leaves it out, as with the other resources.
+    ephemeralStorage: ephemeralStorage === null ? null : String(ephemeralStorage ?? '10Gi'),
+    pvc: pvc ?? null,
+  };
+}
 
 function resourcesOf(
   resources: PolicySpec['resources'],
@@ -69,7 +103,7 @@ function resourcesOf(
   gpu: GpuProfile | null,
 ): Policy['resources'] {
   // With a claim the model is not downloaded to the node's disk.
-  const disk = pvc === null ? { 'ephemeral-storage': ephemeralStorage } : {};
+  const disk = pvc === null && ephemeralStorage !== null ? { 'ephemeral-storage': ephemeralStorage } : {};
   return {
     requests: overlay({ cpu: '1', memory: '4Gi' }, resources?.requests),
     limits: overlay({ cpu: '4', memory: '16Gi', ...gpu?.resources, ...disk }, resources?.limits),
@@ -103,17 +137,24 @@ function modelFormatOf(format: PolicySpec['modelFormat']): Policy['modelFormat']
   return { name: format.name, version: version === null ? null : String(version) };
 }
 
-const deliveryOf = (delivery: PolicySpec['delivery'], gitops: string): Policy['delivery'] => ({
+const deliveryOf = (delivery: PolicySpec['delivery'], gitops: string | null): Policy['delivery'] => ({
   gitops,
   path: delivery?.path ?? `\${target.cluster}/\${target.namespace}/\${target.name}.yaml`,
   via: delivery?.via ?? 'push',
   adopt: delivery?.adopt ?? false,
+  selfHeal: delivery?.selfHeal ?? false,
 });
 
 const readinessOf = (readiness: PolicySpec['readiness']): Policy['readiness'] => ({
   observe: readiness?.observe ?? 'auto',
   timeout: milliseconds(readiness?.timeout ?? '30m'),
   stability: milliseconds(readiness?.stability ?? '0s'),
+  grace: {
+    imagePull: milliseconds(readiness?.grace?.imagePull ?? '60s'),
+    unschedulable: milliseconds(readiness?.grace?.unschedulable ?? '10m'),
+    invalidSpec: milliseconds(readiness?.grace?.invalidSpec ?? '30s'),
+    restarts: readiness?.grace?.restarts ?? 3,
+  },
 });
 
 const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { ASSUMED_KSERVE } from './kserve.ts';
 import { faultsOf, load, loadGood, only, policyText, runtimeText } from './policy.fixture.ts';
-import { type KnownNames, loadPolicies } from './policy-files.ts';
+import { loadPolicies } from './policy-files.ts';
+import type { KnownNames } from './policy-references.ts';
 
 const yaml = `# comment
 apiVersion: modelhook.dev/v1alpha1
@@ -102,20 +104,6 @@ describe('loadPolicies', () => {
     ]);
   });
 
-  it.each(['apply: true', 'selfHeal: true', 'via: pullRequest'])(
-    'refuses delivery %s, which is not built',
-    (field) => {
-      expect(faultsOf(yaml.replace('gitops: fleet', `gitops: fleet\n    ${field}`))).toHaveLength(1);
-    },
-  );
-
-  it.each(['onPolicyChange: redeploy', 'onRefDelete: keep', 'conventions: alauda', 'readiness: {grace: {}}'])(
-    'refuses %s, which is not built',
-    (field) => {
-      expect(faultsOf(yaml.replace('  delivery:', `  ${field}\n  delivery:`))).toHaveLength(1);
-    },
-  );
-
   it('finds an unknown template variable inside its string', () => {
     expect(faultsOf(yaml.replace('sha}', 'shaa}'))).toEqual([
       `13:41: spec.storage.uri: unknown template variable \${shaa}; did you mean "sha"?`,
@@ -161,13 +149,21 @@ describe('loadPolicies', () => {
     expect(faultsOf(yaml.replace('  delivery:', '  constructor: 1\n  delivery:'))[0]).toContain(
       'unknown field "constructor"',
     );
-    expect(faultsOf(policyText({ container: { constructor: 1, toString: 'x' } }))).toEqual([]);
+    expect(faultsOf(policyText({ container: { constructor: 1, toString: 'x' } }))).toEqual([
+      expect.stringContaining('spec.container: unknown field "constructor"'),
+      expect.stringContaining('spec.container: unknown field "toString"'),
+    ]);
+    expect(faultsOf(policyText({ pod: { nodeSelector: { constructor: 'x' } } }))).toEqual([]);
   });
 });
 
 describe('names of clusters and GitOps repositories', () => {
   const withKnown = (spec: object, known: KnownNames | undefined) =>
-    loadPolicies([{ path: 'a.yaml', text: policyText(spec) }], 'c0ffee', known);
+    loadPolicies([{ path: 'a.yaml', text: policyText(spec) }], 'c0ffee', { known });
+  const knownOf = (clusters: string[], gitops: string[]): KnownNames => ({
+    clusters: clusters.map((name) => ({ name, kserve: ASSUMED_KSERVE, reachable: false })),
+    gitops: gitops.map((name) => ({ name, pullRequests: false })),
+  });
   const messages = (spec: object, known?: KnownNames): string[] =>
     withKnown(spec, known).faults.map(({ message }) => message);
 
@@ -176,13 +172,13 @@ describe('names of clusters and GitOps repositories', () => {
   });
 
   it('are the only one configured where they are left out', () => {
-    const known = { clusters: ['prod'], gitops: ['fleet'] };
+    const known = knownOf(['prod'], ['fleet']);
     const policy = withKnown({ delivery: null }, known).policies?.policies[0];
     expect([policy?.target.cluster, policy?.delivery.gitops]).toEqual(['prod', 'fleet']);
   });
 
   it('are required where several, or no GitOps repository, could be meant', () => {
-    const several = { clusters: ['a', 'b'], gitops: ['c', 'd'] };
+    const several = knownOf(['a', 'b'], ['c', 'd']);
     expect(messages({ delivery: null }, several)).toEqual([
       expect.stringContaining('spec.target.cluster: this field is required'),
       expect.stringContaining('spec.delivery.gitops: this field is required'),
@@ -191,7 +187,7 @@ describe('names of clusters and GitOps repositories', () => {
   });
 
   it('are refused where they are not configured, with the nearest', () => {
-    const known = { clusters: ['prod'], gitops: ['fleet'] };
+    const known = knownOf(['prod'], ['fleet']);
     const spec = { target: { namespace: 'vision', cluster: 'prd' }, delivery: { gitops: 'flet' } };
     expect(messages(spec, known)).toEqual([
       'spec.target.cluster: modelhook.yaml has no cluster "prd"; did you mean "prod"?',
@@ -200,7 +196,58 @@ describe('names of clusters and GitOps repositories', () => {
   });
 });
 
+describe('where a manifest goes', () => {
+  const faults = (delivery: object, clusters: boolean[] = []): string[] =>
+    loadPolicies([{ path: 'a.yaml', text: policyText({ delivery }) }], 'c0ffee', {
+      known: {
+        clusters: clusters.map((reachable) => ({ name: 'prod', kserve: ASSUMED_KSERVE, reachable })),
+        gitops: [
+          { name: 'fleet', pullRequests: false },
+          { name: 'hub', pullRequests: true },
+        ],
+      },
+    }).faults.map(({ message }) => message);
+
+  it('is a GitOps repository or a cluster', () => {
+    expect(faults({ apply: true }, [true])).toEqual([]);
+    expect(faults({ apply: true, selfHeal: true }, [true])).toEqual([]);
+    expect(faults({ apply: true, gitops: 'fleet' }, [true])[0]).toContain('keep one of the two');
+    expect(faults({ gitops: 'fleet', selfHeal: true })[0]).toContain('goes with apply: true');
+  });
+
+  it('is a cluster only where it can be reached', () => {
+    expect(faults({ apply: true }, [false])[0]).toContain('no access to cluster "prod"');
+    expect(faults({ apply: true })[0]).toContain('no access to cluster "default"');
+    expect(faultsOf(policyText({ delivery: { apply: true } }))).toEqual([]);
+  });
+
+  it('is a pull request only where the forge has them', () => {
+    expect(faults({ gitops: 'hub', via: 'pullRequest' })).toEqual([]);
+    expect(faults({ gitops: 'fleet', via: 'pullRequest' })[0]).toContain('use via: push');
+    expect(faults({ apply: true, via: 'pullRequest' }, [true])[0]).toContain('no pull request');
+  });
+
+  it.each([{ onRefDelete: 'remove' }, { onPolicyChange: 'redeploy' }])(
+    'warns that %j is not done yet',
+    (spec) => {
+      expect(load(policyText(spec)).warnings.map(({ message }) => message)).toEqual([
+        expect.stringContaining('this version'),
+      ]);
+    },
+  );
+});
+
 describe('GPU profiles', () => {
+  it('with faults bring no others to the policies that name them', () => {
+    const broken = profile({ 'nvidia.com/gpu': 0.5 });
+    const policies = Array.from({ length: 5 }, (_, at) =>
+      policyText({ gpuProfile: 'half', environment: `e${at}`, target: { namespace: `n${at}` } }, `p${at}`),
+    );
+    expect(faultsOf(broken, ...policies)).toHaveLength(1);
+    const shares = profile({ 'nvidia.com/gpualloc': 1, 'nvidia.com/gpucores': 101 });
+    expect(faultsOf(shares, ...policies)).toHaveLength(1);
+  });
+
   it('are found by name and put into the limits', () => {
     const policy = only(
       loadGood(

@@ -55,6 +55,7 @@ export function checkTemplates(policy: Policy, report: Report): boolean {
   const places: [Path, string][] = [
     [['target', 'namespace'], policy.target.namespace],
     [['target', 'name'], policy.target.name],
+    [['description'], policy.description],
     [['storage', 'uri'], policy.storage.uri],
     [['delivery', 'path'], policy.delivery.path],
     ...Object.entries(policy.labels).map(([key, text]): [Path, string] => [['labels', key], text]),
@@ -94,7 +95,23 @@ const OWN_POD_FIELDS: Record<string, string> = {
   minReplicas: 'spec.replicas',
   maxReplicas: 'spec.replicas',
   deploymentStrategy: 'spec.rollout',
+  storageUris: 'spec.storage',
 };
+
+/** Other ways to say which model is served: KServe takes one of them a predictor, and modelhook renders `model`. */
+const OTHER_PREDICTORS = [
+  'huggingface',
+  'lightgbm',
+  'onnx',
+  'paddle',
+  'pmml',
+  'pytorch',
+  'sklearn',
+  'tensorflow',
+  'triton',
+  'xgboost',
+];
+
 const OWN_CONTAINER_FIELDS: Record<string, string> = {
   modelFormat: 'spec.modelFormat',
   runtime: 'spec.runtime',
@@ -109,12 +126,16 @@ const OWN_CONTAINER_FIELDS: Record<string, string> = {
 export function checkOverrides({ pod, container }: Policy, fault: Report, warn: Report): void {
   checkPart(['spec', 'pod'], pod, OWN_POD_FIELDS, fault, warn);
   checkPart(['spec', 'container'], container, OWN_CONTAINER_FIELDS, fault, warn);
+  for (const field of OTHER_PREDICTORS.filter((name) => Object.hasOwn(pod, name)))
+    fault(
+      ['spec', 'pod', field],
+      'modelhook renders the model itself; use spec.modelFormat and spec.container',
+    );
   if ('name' in container)
     fault(
       ['spec', 'container', 'name'],
       'KServe refuses a name here: it names the container itself; remove it',
     );
-  checkPodMetadata(['spec', 'pod'], pod, fault);
 }
 
 function checkPart(
@@ -132,18 +153,6 @@ function checkPart(
     for (const name of variablesOf(text))
       warn(at, `\${${name}} stays as it is: nothing is filled in here, where the text may be a shell's`);
   });
-}
-
-/** Checks the labels and annotations that a policy or a GPU profile gives pods. */
-export function checkPodMetadata(path: Path, pod: JsonObject, fault: Report): void {
-  for (const field of ['labels', 'annotations']) {
-    const entries = pod[field];
-    if (entries === undefined) continue;
-    if (!isJsonObject(entries)) fault([...path, field], 'expected a map');
-    else
-      for (const [key, value] of Object.entries(entries))
-        if (typeof value !== 'string') fault([...path, field, key], 'expected text; put it in quotes');
-  }
 }
 
 /** What KServe may fill in: it runs Go templates over containers (ReplacePlaceholders in its controller). */

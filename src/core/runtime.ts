@@ -19,6 +19,8 @@ export interface RuntimeRequest {
 
 export interface ChosenRuntime {
   name: string;
+  /** null: nothing could be looked up, and the name was taken at its word */
+  definition: ServingRuntime | null;
   modelFormat: { name: string; version: string | null };
   decisions: string[];
   warnings: string[];
@@ -74,6 +76,7 @@ function takeAtItsWord(request: RuntimeRequest, formats: [Format, ...Format[]]):
   const modelFormat = request.modelFormat ?? formats[1] ?? formats[0];
   return {
     name: request.name,
+    definition: null,
     modelFormat,
     decisions: [
       `runtime ${request.name}, named by the policy`,
@@ -201,6 +204,7 @@ function describeChoice(
   const where = runtime.namespace === null ? source : `${source}, namespace ${runtime.namespace}`;
   return {
     name: runtime.name,
+    definition: runtime,
     modelFormat: format,
     decisions: [
       `runtime ${runtime.name}, ${why}, from ${where}`,

@@ -13,17 +13,24 @@ export const fields = <Shape extends z.ZodRawShape>(shape: Shape): z.ZodObject<S
     error: (issue) => (issue.code === 'unrecognized_keys' ? Object.keys(shape).join(' ') : undefined),
   });
 
-/** Takes a message about one place of a document. */
+/**
+ * Takes a message about one place of a document: the value at a path, a text inside it, or the key the path ends with,
+ * which then stands in the map that is named.
+ */
 export type Report = (
   path: Path,
   message: string,
-  within?: { needle: string; ordinal: number } | undefined,
+  within?: { needle: string; ordinal: number } | 'key' | undefined,
 ) => void;
 
 /** @returns a function that adds faults with the places they stand at */
 export const reporter =
   (file: string, document: YamlDocument, faults: Fault[]): Report =>
   (path, message, within) => {
+    if (within === 'key') {
+      faults.push({ file, ...document.atKey(path), message: `${formatPath(path.slice(0, -1))}: ${message}` });
+      return;
+    }
     const position = within ? document.atText(path, within.needle, within.ordinal) : document.at(path);
     faults.push({ file, ...position, message: `${formatPath(path)}: ${message}` });
   };
@@ -58,7 +65,7 @@ export function check<Output>(
 const where = (path: Path): string => (path.length === 0 ? '' : ` in ${formatPath(path)}`);
 
 /** `spec.match.tags[0]`; a key that is no plain word stands in quotes. */
-const formatPath = (path: Path): string =>
+export const formatPath = (path: Path): string =>
   path.reduce<string>((text, part) => {
     if (typeof part === 'number') return `${text}[${part}]`;
     if (!/^[\w-]+$/.test(part)) return `${text}["${part}"]`;

@@ -12,6 +12,7 @@
  * work due. Nothing else is remembered, so a restart goes on where the rows are.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { KServe } from '../core/kserve.ts';
 import type { DeliveryTarget } from '../delivery/target.ts';
 import type { Forge } from '../forge/forge.ts';
 import type { PolicySource } from '../policies/policies.ts';
@@ -32,6 +33,8 @@ export interface ControllerDeps {
   forges: ReadonlyMap<string, Forge>;
   targets: ReadonlyMap<string, DeliveryTarget>;
   policies: PolicySource;
+  /** What is known of the KServe of a cluster; undefined: nothing */
+  kserveOf: (cluster: string) => KServe | undefined;
   configRef: { repository: string; ref: string };
   /** The base of links in statuses; asked late, since a free port is known only once it is listened on. */
   publicUrl: () => string;

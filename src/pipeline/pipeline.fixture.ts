@@ -74,6 +74,7 @@ export interface Site extends SettleDeps {
   fleet: FakeTarget;
   targets: Map<string, FakeTarget>;
   policies: FakePolicies;
+  kserveOf: () => undefined;
   configRef: typeof CONFIG;
   publicUrl: () => string;
   concurrency: number;
@@ -118,6 +119,7 @@ export async function createSite(): Promise<Site> {
     fleet,
     targets: new Map([['fleet', fleet]]),
     policies,
+    kserveOf: () => undefined,
     configRef: CONFIG,
     publicUrl: () => 'https://modelhook.example.com',
     concurrency: 4,

@@ -1,6 +1,7 @@
 /** A pending rollout → its plan and manifest: the ref and the model card are read, everything else is decided purely. */
 import { StalledError, WaitingError } from '../core/errors.ts';
 import { renderInferenceService } from '../core/inference-service.ts';
+import type { KServe } from '../core/kserve.ts';
 import { explainMatch } from '../core/match.ts';
 import { parseModelCard } from '../core/model-card.ts';
 import { type ModelCardInput, makePlan, needsModelCard } from '../core/plan.ts';
@@ -23,6 +24,8 @@ const SUSPENDED_FOR = 15_000;
 export interface ResolveDeps extends SettleDeps {
   forges: ReadonlyMap<string, Forge>;
   policies: PolicySource;
+  /** What is known of the KServe of a cluster; undefined: nothing */
+  kserveOf: (cluster: string) => KServe | undefined;
   concurrency: number;
 }
 
@@ -55,7 +58,7 @@ export function createResolve(deps: ResolveDeps): Stage {
     if (reading) known.sha = reading.sha;
     if (policy.suspend)
       throw new WaitingError(`Waiting: policy "${policy.name}" is suspended`, SUSPENDED_FOR);
-    return planned(rollout, current, policy, reading);
+    return planned(rollout, current, policy, reading, deps.kserveOf(policy.target.cluster));
   }
 
   /**
@@ -129,6 +132,7 @@ function planned(
   policies: PolicySet,
   policy: Policy,
   reading: (RefReading & { files: RepositoryFile[] }) | null,
+  kserve: KServe | undefined,
 ): RolloutChange {
   const { repository, projectId, ref, environment } = rollout;
   const sha = reading?.sha ?? rollout.sha;
@@ -140,9 +144,16 @@ function planned(
     ref,
     sha,
     modelCard: modelCardOf(reading?.files[0]),
+    kserve,
   });
-  const { manifest } = renderInferenceService(plan);
-  const { target, gitops, path, adopt, updateExisting, why, decisions, warnings } = plan;
+  const { gitops } = plan;
+  if (gitops === null)
+    throw new StalledError(
+      `policy "${policy.name}" applies to cluster "${plan.target.cluster}", which this controller cannot reach`,
+      'set delivery.gitops in the policy',
+    );
+  const { manifest } = renderInferenceService(plan, kserve);
+  const { target, path, adopt, updateExisting, why, decisions, warnings } = plan;
   return {
     stage: 'deliver',
     message: `Queued for ${environment}`,

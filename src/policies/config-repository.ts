@@ -1,7 +1,9 @@
 /** Policies from a branch of the config repository: a good head comes into force, a bad one never does. */
 import { type Fault, formatFault, messageOf, StalledError } from '../core/errors.ts';
 import type { PolicySet } from '../core/policy.ts';
-import { loadPolicies, type PolicyFile } from '../core/policy-files.ts';
+import type { PolicyFile } from '../core/policy-documents.ts';
+import { loadPolicies } from '../core/policy-files.ts';
+import type { KnownNames } from '../core/policy-references.ts';
 import { git } from '../git/git.ts';
 import type { Mirror } from '../git/mirror.ts';
 import { ObjectReader } from '../git/objects.ts';
@@ -19,7 +21,7 @@ export interface ConfigRepositoryOptions {
   branch: string;
   directory: string;
   mirror: Mirror;
-  known: { clusters: string[]; gitops: string[] };
+  known: KnownNames;
   /** Remembers over restarts which revision is in force. */
   inForce: { get(): Promise<string | null>; set(revision: string): Promise<void> };
   log: Log;
@@ -46,7 +48,7 @@ export function createConfigRepository(options: ConfigRepositoryOptions): Policy
   async function load(revision: string): Promise<Loaded> {
     const files = await readFiles(mirror, revision, directory);
     if ('faults' in files) return { policies: null, faults: files.faults };
-    const { policies, faults, warnings } = loadPolicies(files.files, revision, known);
+    const { policies, faults, warnings } = loadPolicies(files.files, revision, { known });
     for (const warning of warnings) log.warn({ revision, warning: formatFault(warning) }, 'policy warning');
     return { policies, faults };
   }

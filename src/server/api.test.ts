@@ -185,9 +185,17 @@ describe('policies in JSON', () => {
     pod: {},
     container: { env: [{ name: 'TOKEN', value: 'not for everybody' }] },
     updateExisting: true,
-    delivery: { gitops: 'fleet', path: 'a.yaml', via: 'push', adopt: false },
-    readiness: { observe: 'auto', timeout: 1, stability: 0 },
+    delivery: { gitops: 'fleet', path: 'a.yaml', via: 'push', adopt: false, selfHeal: false },
+    readiness: {
+      observe: 'auto',
+      timeout: 1,
+      stability: 0,
+      grace: { imagePull: 1, unschedulable: 1, invalidSpec: 1, restarts: 3 },
+    },
     suspend: false,
+    onPolicyChange: 'redeploy',
+    onRefDelete: 'keep',
+    defaulted: new Set(),
   };
 
   it('show what is in force, why the head is not, and what each policy matches', async () => {

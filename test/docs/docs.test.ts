@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test, vi } from 'vitest';
 import { type Config, parseConfig } from '../../src/config.ts';
+import { SMALL_CRD } from '../../src/core/crd.fixture.ts';
 import { formatFault } from '../../src/core/errors.ts';
 import { loadPolicies } from '../../src/core/policy-files.ts';
 
@@ -27,7 +28,12 @@ const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 /** Every variable is set and every file is there: the examples name those of other machines. */
 const anySecret = new Proxy<Record<string, string>>({}, { get: () => 'a secret' });
 const parse = (text: string): Config =>
-  parseConfig(text, join(ROOT, CONFIG), { env: anySecret, readFile: () => 'a secret' });
+  parseConfig(text, join(ROOT, CONFIG), {
+    env: anySecret,
+    // The only files that are no secrets are CRDs.
+    readFile: () => JSON.stringify(SMALL_CRD),
+    readSecret: () => 'a secret',
+  });
 
 interface Block {
   /** `page:line`, for the test's name. */

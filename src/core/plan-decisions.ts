@@ -1,0 +1,85 @@
+/** What was chosen and from where, in words: the rollout's page and `modelhook plan` show it a line each. */
+import type { KServe } from './kserve.ts';
+import type { Policy } from './policy.ts';
+import { formatTarget, type Target } from './rollout.ts';
+import type { ChosenRuntime } from './runtime.ts';
+import { fillTemplate, type TemplateValues, variablesOf } from './template.ts';
+
+/** What has been decided, from which it can be told how. */
+export interface Decided {
+  policy: Policy;
+  values: TemplateValues;
+  target: Target;
+  runtime: ChosenRuntime;
+  storageUri: string;
+  path: string;
+  kserve: KServe;
+  /** The deployment mode, as KServe spells it there. */
+  mode: string;
+}
+
+/** @returns a line each, in the order in which things are decided */
+export function describeDecisions(decided: Decided): string[] {
+  const { policy, values, target, runtime, storageUri, path } = decided;
+  const from = (field: string): string => (policy.defaulted.has(field) ? 'the default' : 'from the policy');
+  return [
+    `target ${formatTarget(target)}${targetOrigin(policy, values)}`,
+    ...runtime.decisions,
+    `protocol ${policy.protocolVersion}, ${from('protocolVersion')}`,
+    ...cardDecision(policy, values),
+    `storage ${storageUri}, ${from('storage.uri')}`,
+    ...(policy.storage.pvc === null ? [] : [`claim ${policy.storage.pvc} for the storage initializer`]),
+    `requests ${quantities(policy, 'requests')}`,
+    `limits ${quantities(policy, 'limits')}`,
+    gpuDecision(policy),
+    `replicas ${policy.replicas.min} to ${policy.replicas.max}, ${from('replicas')}`,
+    modeDecision(decided),
+    policy.delivery.gitops === null
+      ? `applied to cluster ${target.cluster}`
+      : `committed to ${policy.delivery.gitops} as ${path}, ${from('delivery.path')}`,
+  ];
+}
+
+function targetOrigin(policy: Policy, values: TemplateValues): string {
+  const { name } = policy.target;
+  if (variablesOf(name).size === 0) return ', named by the policy';
+  const source = fillTemplate(name, 'spec.target.name', values);
+  const altered = source === values['target.name'] ? '' : `, made a valid name of "${source}"`;
+  return `, from ${name}${altered}`;
+}
+
+/** Only where it matters: conventions: alauda writes it into labels. */
+const cardDecision = ({ conventions }: Policy, values: TemplateValues): string[] =>
+  conventions === 'alauda'
+    ? [`pipeline tag ${values['modelCard.pipelineTag']}, from pipeline_tag of the model card`]
+    : [];
+
+function quantities(policy: Policy, kind: 'requests' | 'limits'): string {
+  const all = Object.entries(policy.resources[kind]).map(([name, value]) => {
+    const origin = originOf(policy, kind, name);
+    return `${name} ${value}${origin === '' ? '' : ` (${origin})`}`;
+  });
+  return all.join(', ') || 'none';
+}
+
+/** Nothing for what the policy says itself. */
+function originOf({ defaulted, gpu }: Policy, kind: 'requests' | 'limits', name: string): string {
+  if (defaulted.has(`resources.${kind}.${name}`)) return 'default';
+  if (kind === 'requests') return '';
+  if (name === 'ephemeral-storage' && defaulted.has('storage.ephemeralStorage')) return 'default';
+  return gpu && Object.hasOwn(gpu.resources, name) ? 'GPU' : '';
+}
+
+function gpuDecision({ gpu }: Policy): string {
+  if (gpu === null) return 'no GPU';
+  const resources = Object.entries(gpu.resources).map(([name, value]) => `${name} ${value}`);
+  return `GPU ${gpu.name === null ? 'from the policy' : `profile ${gpu.name}`}: ${resources.join(', ')}`;
+}
+
+function modeDecision({ policy, kserve, mode }: Decided): string {
+  const { min, max } = policy.replicas;
+  const why = policy.deploymentMode === 'auto' ? `as replicas are ${min} to ${max}` : 'from the policy';
+  const version =
+    kserve.version === null ? 'a KServe whose version is not known' : `KServe ${kserve.version}`;
+  return `deployment mode ${mode}, ${why}, for ${version}`;
+}

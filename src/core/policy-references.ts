@@ -1,0 +1,171 @@
+/** What a policy names and does not hold itself: a GPU profile, a cluster, a GitOps repository, a runtime. */
+import { checkGpuResources, type GpuProfile, normaliseGpu } from './gpu-profile.ts';
+import type { KServe } from './kserve.ts';
+import { listNames, suggestion } from './nearest.ts';
+import type { PolicySpec } from './policy-schema.ts';
+import type { ServingRuntime } from './runtime-catalogue.ts';
+import type { Report } from './schema-faults.ts';
+
+/** What modelhook.yaml has of what policies refer to. */
+export interface KnownNames {
+  clusters: readonly KnownCluster[];
+  gitops: readonly KnownGitops[];
+}
+
+export interface KnownCluster {
+  name: string;
+  kserve: KServe;
+  /** Whether manifests can be applied to it. */
+  reachable: boolean;
+}
+
+export interface KnownGitops {
+  name: string;
+  /** Whether its forge has pull requests. A plain Git server has none. */
+  pullRequests: boolean;
+}
+
+/** What the files define that a policy may name. */
+export interface Definitions {
+  gpuProfiles: readonly GpuProfile[];
+  /** Of all GPU profiles, those with faults too: who names one of these has no fault of their own. */
+  profileNames: ReadonlySet<string>;
+  runtimes: readonly ServingRuntime[];
+  /** null: modelhook.yaml is not at hand, and names of it are not checked */
+  known: KnownNames | null;
+  /** Of clusters that modelhook.yaml says nothing of. */
+  kserve: KServe;
+}
+
+export interface References {
+  gpu: GpuProfile | null;
+  cluster: string;
+  /** null: delivered by applying */
+  gitops: string | null;
+  /** Of the cluster. */
+  kserve: KServe;
+}
+
+/** Looks up everything a policy names. What is not there is a fault. */
+export function resolveReferences(
+  spec: PolicySpec,
+  definitions: Definitions,
+  sink: { fault: Report; warn: Report },
+): References {
+  const { fault } = sink;
+  const cluster = resolveCluster(spec.target.cluster ?? null, definitions.known, fault);
+  const known = definitions.known?.clusters.find(({ name }) => name === cluster);
+  checkRuntime(spec.runtime?.name ?? null, definitions.runtimes, sink.warn);
+  return {
+    gpu: chooseGpu(spec, definitions, fault),
+    cluster,
+    gitops: resolveDelivery(spec.delivery, cluster, definitions.known, fault),
+    kserve: known?.kserve ?? definitions.kserve,
+  };
+}
+
+function chooseGpu(spec: PolicySpec, definitions: Definitions, fault: Report): GpuProfile | null {
+  const { gpuProfiles, profileNames } = definitions;
+  const { gpuProfile: name, gpu } = spec;
+  if (name && gpu) fault(['spec', 'gpu'], 'stands beside gpuProfile; keep one of the two');
+  if (!name) return gpu ? inlineGpu(gpu, fault) : null;
+  const profile = gpuProfiles.find((one) => one.name === name);
+  if (profile !== undefined || profileNames.has(name)) return profile ?? null;
+  const names = gpuProfiles.flatMap((one) => one.name ?? []);
+  const hint =
+    suggestion(name, names) || (names.length > 0 ? `; there are ${listNames(names)}` : '; there is none');
+  fault(['spec', 'gpuProfile'], `there is no GpuProfile "${name}"${hint}`);
+  return null;
+}
+
+function inlineGpu(spec: NonNullable<PolicySpec['gpu']>, fault: Report): GpuProfile {
+  const gpu = normaliseGpu(null, spec);
+  checkGpuResources(gpu.resources, ['spec', 'gpu', 'resources'], fault);
+  return gpu;
+}
+
+/** Where no cluster is configured, nothing can be checked: names then only tell targets apart. */
+function resolveCluster(name: string | null, known: KnownNames | null, fault: Report): string {
+  const path = ['spec', 'target', 'cluster'];
+  const clusters = (known?.clusters ?? []).map((cluster) => cluster.name);
+  const [only] = clusters;
+  if (name === null) {
+    if (only === undefined) return 'default';
+    if (clusters.length > 1)
+      fault(path, `this field is required where several are configured: ${listNames(clusters)}`);
+    return only;
+  }
+  if (clusters.length > 0 && !clusters.includes(name))
+    fault(
+      path,
+      `modelhook.yaml has no cluster "${name}"${suggestion(name, clusters) || `; it has ${listNames(clusters)}`}`,
+    );
+  else if (!/^[a-z][a-z0-9-]{0,30}$/.test(name))
+    fault(path, `"${name}" is no name of a cluster: lower-case letters, digits and "-"`);
+  return name;
+}
+
+/** @returns the GitOps repository; null where the manifest is applied */
+function resolveDelivery(
+  delivery: PolicySpec['delivery'],
+  cluster: string,
+  known: KnownNames | null,
+  fault: Report,
+): string | null {
+  if (delivery?.apply) {
+    if (delivery.gitops) fault(['spec', 'delivery', 'apply'], 'stands beside gitops; keep one of the two');
+    if (delivery.via === 'pullRequest')
+      fault(['spec', 'delivery', 'via'], 'what is applied has no pull request; remove it, or use gitops');
+    const reachable = known?.clusters.some((one) => one.name === cluster && one.reachable) ?? true;
+    if (!reachable)
+      fault(
+        ['spec', 'delivery', 'apply'],
+        `modelhook.yaml gives no access to cluster "${cluster}", so nothing can be applied there; use delivery.gitops`,
+      );
+    return null;
+  }
+  if (delivery?.selfHeal)
+    fault(
+      ['spec', 'delivery', 'selfHeal'],
+      'goes with apply: true; in a GitOps repository the agent puts back what someone changed',
+    );
+  const name = resolveGitops(delivery?.gitops ?? null, known, fault);
+  const repository = known?.gitops.find((one) => one.name === name);
+  if (delivery?.via === 'pullRequest' && repository && !repository.pullRequests)
+    fault(
+      ['spec', 'delivery', 'via'],
+      `GitOps repository "${repository.name}" is on a server without pull requests; use via: push`,
+    );
+  return name;
+}
+
+function resolveGitops(name: string | null, known: KnownNames | null, fault: Report): string {
+  const path = ['spec', 'delivery', 'gitops'];
+  const names = known?.gitops.map((one) => one.name);
+  const [only, ...others] = names ?? [];
+  if (name === null) {
+    if (only !== undefined && others.length === 0) return only;
+    fault(
+      path,
+      'this field is required; it may be left out where modelhook.yaml (--config) configures exactly one',
+    );
+    return '';
+  }
+  if (names !== undefined && !names.includes(name)) {
+    const hint =
+      suggestion(name, names) || (names.length === 0 ? '; it has none' : `; it has ${listNames(names)}`);
+    fault(path, `modelhook.yaml has no GitOps repository "${name}"${hint}`);
+  }
+  return name;
+}
+
+/** A runtime that the catalogue lacks may still be in the cluster. */
+function checkRuntime(name: string | null, runtimes: readonly ServingRuntime[], warn: Report): void {
+  if (name === null || runtimes.length === 0) return;
+  const names = runtimes.map((runtime) => runtime.name);
+  if (!names.includes(name))
+    warn(
+      ['spec', 'runtime', 'name'],
+      `the runtime catalogue has no "${name}", so it must be in the cluster${suggestion(name, names)}`,
+    );
+}
