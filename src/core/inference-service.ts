@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { StalledError } from './errors.ts';
 import { canonicalJson, isJsonObject, type Json, type JsonObject, sortKeys } from './json.ts';
-import { ASSUMED_KSERVE, type KServe, modeName } from './kserve.ts';
+import { ASSUMED_KSERVE, type DeploymentMode, type KServe, modeName, modeOfName } from './kserve.ts';
 import type { Plan } from './plan.ts';
 import { formatPath } from './schema-faults.ts';
 import { checkStructure } from './structure.ts';
@@ -151,6 +151,8 @@ export interface ManagedManifest {
   target: { namespace: string; name: string } | null;
   revision: string | null;
   specHash: string | null;
+  /** null: it does not say */
+  deploymentMode: DeploymentMode | null;
 }
 
 const UNMANAGED: ManagedManifest = {
@@ -159,6 +161,7 @@ const UNMANAGED: ManagedManifest = {
   target: null,
   revision: null,
   specHash: null,
+  deploymentMode: null,
 };
 
 /**
@@ -179,6 +182,7 @@ export function readManaged(text: string): ManagedManifest {
     target: namespace === null || name === null ? null : { namespace, name },
     revision: textAt(value, [...pod, REVISION]),
     specHash: textAt(value, [...pod, SPEC_HASH]),
+    deploymentMode: modeOfName(textAt(value, ['metadata', 'annotations', DEPLOYMENT_MODE]) ?? ''),
   };
 }
 

@@ -33,8 +33,17 @@ export function parseKServeVersion(text: string): KServeVersion {
   );
 }
 
-/** @returns the deployment mode as this version spells it: 0.16 gave the modes new names */
-export function modeName(mode: 'Standard' | 'Knative', { major, minor }: KServeVersion): string {
+/** How KServe runs a service. It cannot change the mode of one that exists. */
+export type DeploymentMode = 'Standard' | 'Knative';
+
+/** @returns the mode as this version spells it: 0.16 gave the modes new names */
+export function modeName(mode: DeploymentMode, { major, minor }: KServeVersion): string {
   if (major > 0 || minor >= 16) return mode;
   return mode === 'Standard' ? 'RawDeployment' : 'Serverless';
+}
+
+/** @returns the mode that a name stands for, old or new; null for any other */
+export function modeOfName(name: string): DeploymentMode | null {
+  if (name === 'Standard' || name === 'RawDeployment') return 'Standard';
+  return name === 'Knative' || name === 'Serverless' ? 'Knative' : null;
 }

@@ -16,6 +16,8 @@ export interface Decided {
   kserve: KServe;
   /** The deployment mode, as KServe spells it there. */
   mode: string;
+  /** Whether it is that of the service that exists. */
+  kept: boolean;
 }
 
 /** @returns a line each, in the order in which things are decided */
@@ -76,9 +78,10 @@ function gpuDecision({ gpu }: Policy): string {
   return `GPU ${gpu.name === null ? 'from the policy' : `profile ${gpu.name}`}: ${resources.join(', ')}`;
 }
 
-function modeDecision({ policy, kserve, mode }: Decided): string {
+function modeDecision({ policy, kserve, mode, kept }: Decided): string {
   const { min, max } = policy.replicas;
-  const why = policy.deploymentMode === 'auto' ? `as replicas are ${min} to ${max}` : 'from the policy';
+  const auto = kept ? 'kept, as the service exists in it' : `as replicas are ${min} to ${max}`;
+  const why = policy.deploymentMode === 'auto' ? auto : 'from the policy';
   const version =
     kserve.version === null ? 'a KServe whose version is not known' : `KServe ${kserve.version}`;
   return `deployment mode ${mode}, ${why}, for ${version}`;

@@ -131,6 +131,41 @@ describe('makePlan', () => {
     expect(() => planOf({ target: { namespace: 'a', name: `\${branch}` } })).toThrow(/has no value here/);
   });
 
+  it('keeps the mode of a service that exists, where the policy leaves it open', () => {
+    const plan = planOf({ replicas: { min: 1, max: 3 } }, { presentMode: 'Standard' });
+    expect(plan.deploymentMode).toBe('Standard');
+    expect(plan.decisions).toContain(
+      'deployment mode Standard, kept, as the service exists in it, for a KServe whose version is not known',
+    );
+    expect(planOf({}, { presentMode: 'Knative' }).deploymentMode).toBe('Knative');
+  });
+
+  it.each([
+    [{ deploymentMode: 'Standard' }, 'Knative'],
+    [{ deploymentMode: 'Knative' }, 'Standard'],
+    [{ replicas: { min: 0, max: 3 } }, 'Standard'],
+    [{ rollout: { strategy: 'Recreate' } }, 'Knative'],
+  ] as const)('refuses %j for a service that exists in %s mode', (spec, presentMode) => {
+    expect(() => planOf(spec, { presentMode })).toThrow(StalledError);
+    expect(() => planOf(spec, { presentMode })).toThrow(
+      new RegExp(`default/vision/iris exists in ${presentMode} mode.*delete the service first`),
+    );
+  });
+
+  it.each([
+    ['vLLM', { 'nvidia.com/gpualloc': 1 }, {}, 1],
+    ['vLLM', { 'nvidia.com/gpualloc': 1 }, { runtimeVersion: 'v1' }, 0],
+    ['vLLM', { 'nvidia.com/mig-1g.5gb': 1 }, {}, 0],
+    ['sklearn', { 'amd.com/gpu': 1 }, {}, 0],
+  ])('warns of the CPU image of %s with %j and %j', (name, resources, container, count) => {
+    const policies = loadGood(
+      policyText({ modelFormat: { name }, gpu: { resources }, container }),
+      runtimeText('mlserver', { supportedModelFormats: [{ name }] }),
+    );
+    const { warnings } = planOf({}, { policies, policy: only(policies) });
+    expect(warnings.filter((warning) => warning.includes('CPU image'))).toHaveLength(count);
+  });
+
   it('refuses a version of KServe that is none', () => {
     expect(() => planOf({}, { kserve: { ...ASSUMED_KSERVE, version: 'latest' } })).toThrow(
       /no version of KServe/,

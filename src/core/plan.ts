@@ -2,7 +2,14 @@
 import { ALAUDA_KSERVE, alaudaContainer, alaudaMetadata, alaudaWarnings } from './alauda.ts';
 import { StalledError } from './errors.ts';
 import { type JsonObject, mergeJson } from './json.ts';
-import { ASSUMED_KSERVE, type KServe, type KServeVersion, modeName, parseKServeVersion } from './kserve.ts';
+import {
+  ASSUMED_KSERVE,
+  type DeploymentMode,
+  type KServe,
+  type KServeVersion,
+  modeName,
+  parseKServeVersion,
+} from './kserve.ts';
 import { explainMatch } from './match.ts';
 import type { ModelCard } from './model-card.ts';
 import { labelValue, pathSegment, unsafePath } from './names.ts';
@@ -10,7 +17,7 @@ import { describeDecisions } from './plan-decisions.ts';
 import { modeOf, type Policy, type PolicySet } from './policy.ts';
 import { resolveTarget, valuesOf } from './policy-target.ts';
 import { revisionOf } from './ref-event.ts';
-import type { PlanSummary, Target } from './rollout.ts';
+import { modeConflict, type PlanSummary, type Target } from './rollout.ts';
 import { type ChosenRuntime, chooseRuntime } from './runtime.ts';
 import { storageUriFault, storageUriWarning } from './storage-uri.ts';
 import { fillTemplate, type TemplateValues, variablesOf } from './template.ts';
@@ -31,6 +38,8 @@ export interface PlanInput {
   modelCard: ModelCardInput;
   /** Of the target's cluster; left out where nothing is known of it. */
   kserve?: KServe | undefined;
+  /** The mode of the target where it is deployed already; left out where it is not, or not known. */
+  presentMode?: DeploymentMode | undefined;
 }
 
 export interface Plan extends Omit<PlanSummary, 'gitops'> {
@@ -51,7 +60,6 @@ export interface Plan extends Omit<PlanSummary, 'gitops'> {
   storageUri: string;
   resources: Policy['resources'];
   replicas: Policy['replicas'];
-  deploymentMode: 'Standard' | 'Knative';
   /** Before 0.16 the modes had other names. */
   kserveVersion: KServeVersion;
   rollout: Policy['rollout'];
@@ -104,7 +112,7 @@ export function makePlan(input: PlanInput): Plan {
   const storageUri = fillStorageUri(policy, values);
   const path = fillPath(policy, values);
   const conventions = applyConventions(policy, { values, projectId, runtime });
-  const deploymentMode = modeOf(policy);
+  const deploymentMode = chooseMode(policy, target, input.presentMode);
   const kserveVersion = kserve.version === null ? conventions.kserve : parseKServeVersion(kserve.version);
   const mode = modeName(deploymentMode, kserveVersion);
   const doubtful = storageUriWarning(storageUri);
@@ -136,7 +144,17 @@ export function makePlan(input: PlanInput): Plan {
     adopt: policy.delivery.adopt,
     updateExisting: policy.updateExisting,
     why: `Policy ${policy.name} deploys it: ${explainMatch(policy, input).reason}.`,
-    decisions: describeDecisions({ policy, values, target, runtime, storageUri, path, kserve, mode }),
+    decisions: describeDecisions({
+      policy,
+      values,
+      target,
+      runtime,
+      storageUri,
+      path,
+      kserve,
+      mode,
+      kept: deploymentMode !== modeOf(policy),
+    }),
     warnings: [
       ...runtime.warnings,
       ...conventions.warnings,
@@ -144,6 +162,20 @@ export function makePlan(input: PlanInput): Plan {
       ...cpuImageWarning(policy, runtime),
     ],
   };
+}
+
+/**
+ * The policy's mode, or with `auto` that of a service that exists: KServe refuses to change it.
+ * @throws StalledError where the policy cannot do with the mode there is
+ */
+function chooseMode(policy: Policy, target: Target, present: DeploymentMode | undefined): DeploymentMode {
+  const wanted = modeOf(policy);
+  if (present === undefined || present === wanted) return wanted;
+  const unfit =
+    policy.deploymentMode !== 'auto' ||
+    (present === 'Standard' ? policy.replicas.min === 0 : policy.rollout !== null);
+  if (!unfit) return present;
+  throw modeConflict(policy.name, target, present, wanted);
 }
 
 interface Conventions extends Pick<Plan, 'labels' | 'annotations' | 'pod' | 'container'> {

@@ -181,7 +181,7 @@ const specSchema = fields({
   ),
   updateExisting: doc(
     z.boolean().nullish(),
-    'Whether a service that is already deployed is changed by a newer revision. `false`: it stays as it is.',
+    'Whether a newer revision changes a service that is already deployed. `false`: its rollout fails and says so, and the service stays as it is.',
     { examples: [false], default: true },
   ),
   delivery: doc(

@@ -1,5 +1,8 @@
 /** The unit of work: one cause × one policy × one target, carried from `pending` to a final phase. */
 
+import { StalledError } from './errors.ts';
+import type { DeploymentMode } from './kserve.ts';
+
 export type Phase = 'pending' | 'delivered' | 'ready' | 'failed' | 'superseded' | 'cancelled';
 export const PHASES: readonly Phase[] = [
   'pending',
@@ -29,6 +32,18 @@ export interface Target {
 /** `prod/vision/iris`: how a target is named in messages and compared in the store. */
 export const formatTarget = (target: Target): string =>
   `${target.cluster}/${target.namespace}/${target.name}`;
+
+/** @returns why a target cannot be deployed in another mode than the one it has */
+export const modeConflict = (
+  policy: string,
+  target: Target,
+  present: DeploymentMode,
+  wanted: DeploymentMode,
+): StalledError =>
+  new StalledError(
+    `${formatTarget(target)} exists in ${present} mode, and policy "${policy}" makes it ${wanted}; KServe cannot change the mode of a service`,
+    `set spec.deploymentMode: ${present} and what goes with it in the policy, or delete the service first`,
+  );
 
 /** What a delivery left behind. Identical content makes no commit, and is a success all the same. */
 export interface Receipt {
@@ -88,6 +103,7 @@ export interface PlanSummary {
   path: string;
   adopt: boolean;
   updateExisting: boolean;
+  deploymentMode: DeploymentMode;
   /** Why this policy deploys this ref, one sentence. */
   why: string;
   /** What was chosen and from where, a line each, in the order in which it was decided. */

@@ -29,6 +29,7 @@ export function deliveryOf(rolloutId: string, given: Partial<Delivery> = {}): De
     manifest: manifestOf(repository, target, revision),
     adopt: false,
     updateExisting: true,
+    deploymentMode: 'Standard',
     ...given,
   };
 }
@@ -142,12 +143,30 @@ export function describeTarget(create: () => Promise<TargetSite>): void {
     expect(String(refused)).toContain('already holds models/iris, not models/rose');
   });
 
-  test('leaves an existing service as it is where the policy does not update', async () => {
+  test('refuses to change the deployment mode of a service that exists', async () => {
+    const site = await create();
+    const first = deliveryOf('r1');
+    const old = first.manifest.replace(
+      '  annotations:\n',
+      '  annotations:\n    serving.kserve.io/deploymentMode: RawDeployment\n',
+    );
+    await deliver(site, { ...first, manifest: old });
+    const other = deliveryOf('r2', { revision: 'v1.1.0', deploymentMode: 'Knative' });
+    const refused = failureOf((await deliver(site, other)).get('r2'));
+    expect(refused).toBeInstanceOf(StalledError);
+    expect(String(refused)).toContain('default/models/iris exists in Standard mode');
+    const same = deliveryOf('r3', { revision: 'v1.1.0' });
+    expect((await deliver(site, same)).get('r3')).toMatchObject({ kind: 'delivered' });
+  });
+
+  test('refuses to change an existing service where the policy does not update', async () => {
     const site = await create();
     const first = deliveryOf('r1');
     await deliver(site, first);
     const outcomes = await deliver(site, deliveryOf('r2', { revision: 'v1.1.0', updateExisting: false }));
-    expect(outcomes.get('r2')).toMatchObject({ kind: 'delivered', receipt: { commit: null } });
+    const refused = failureOf(outcomes.get('r2'));
+    expect(refused).toBeInstanceOf(StalledError);
+    expect(String(refused)).toContain('has updateExisting: false');
     expect(await site.read(first.path)).toBe(first.manifest);
   });
 }

@@ -1,6 +1,7 @@
 /** Whether a delivery may write where it wants to: modelhook overwrites only what is its own. */
 import { StalledError } from '../core/errors.ts';
 import { readManaged } from '../core/inference-service.ts';
+import { formatTarget, modeConflict } from '../core/rollout.ts';
 import type { Delivery } from './target.ts';
 import type { Entry } from './tree.ts';
 
@@ -15,7 +16,7 @@ export type Judgement =
  * @param where the GitOps repository's name, for messages
  */
 export function judge(delivery: Delivery, entry: Entry, where: string): Judgement {
-  const { path, policy, repository, target, manifest, adopt, updateExisting } = delivery;
+  const { path, policy, repository, target, manifest, adopt, updateExisting, deploymentMode } = delivery;
   if (entry.kind === 'nothing') return { kind: 'write' };
   if (entry.kind === 'inTheWay')
     return refuse(
@@ -47,7 +48,12 @@ export function judge(delivery: Delivery, entry: Entry, where: string): Judgemen
       `set a delivery.path in policy "${policy}" that names every target differently`,
     );
   if (!updateExisting)
-    return { kind: 'keep', message: `Left as it is in ${where}: ${path} exists and updateExisting is false` };
+    return refuse(
+      `${formatTarget(target)} exists in ${where} as ${path}, and policy "${policy}" has updateExisting: false`,
+      `set updateExisting: true in policy "${policy}", or remove that file first`,
+    );
+  if (present.deploymentMode !== null && present.deploymentMode !== deploymentMode)
+    return { kind: 'refuse', error: modeConflict(policy, target, present.deploymentMode, deploymentMode) };
   return { kind: 'write' };
 }
 

@@ -1,4 +1,5 @@
 /** Where manifests go: a GitOps repository now, a cluster next. */
+import type { DeploymentMode } from '../core/kserve.ts';
 import type { Receipt, Target } from '../core/rollout.ts';
 
 /** One manifest to put where it belongs. */
@@ -17,6 +18,7 @@ export interface Delivery {
   manifest: string;
   adopt: boolean;
   updateExisting: boolean;
+  deploymentMode: DeploymentMode;
 }
 
 export type DeliveryOutcome =

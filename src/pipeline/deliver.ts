@@ -101,5 +101,6 @@ function deliveryOf(rollout: Planned): Delivery {
     manifest,
     adopt: plan.adopt,
     updateExisting: plan.updateExisting,
+    deploymentMode: plan.deploymentMode,
   };
 }

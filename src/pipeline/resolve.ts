@@ -4,7 +4,7 @@ import { renderInferenceService } from '../core/inference-service.ts';
 import type { KServe } from '../core/kserve.ts';
 import { explainMatch } from '../core/match.ts';
 import { parseModelCard } from '../core/model-card.ts';
-import { type ModelCardInput, makePlan, needsModelCard } from '../core/plan.ts';
+import { type ModelCardInput, makePlan, needsModelCard, type PlanInput } from '../core/plan.ts';
 import type { Policy, PolicySet } from '../core/policy.ts';
 import { parseRef, parseRepositoryId, shortSha } from '../core/ref-event.ts';
 import type { Rollout } from '../core/rollout.ts';
@@ -58,7 +58,7 @@ export function createResolve(deps: ResolveDeps): Stage {
     if (reading) known.sha = reading.sha;
     if (policy.suspend)
       throw new WaitingError(`Waiting: policy "${policy.name}" is suspended`, SUSPENDED_FOR);
-    return planned(rollout, current, policy, reading, deps.kserveOf(policy.target.cluster));
+    return plan(rollout, current, policy, reading);
   }
 
   /**
@@ -76,6 +76,49 @@ export function createResolve(deps: ResolveDeps): Stage {
     if (after === null) return ended('cancelled', `Cancelled: ${ref} was deleted before it was deployed`);
     const name = parseRef(ref)?.name ?? ref;
     return ended('superseded', `Superseded: ${name} points to ${shortSha(after)} now`);
+  }
+
+  /** Decides and renders. What comes of it is stored, so that a restart decides nothing twice. */
+  async function plan(
+    rollout: Rollout,
+    policySet: PolicySet,
+    policy: Policy,
+    reading: (RefReading & { files: RepositoryFile[] }) | null,
+  ): Promise<RolloutChange> {
+    const kserve = deps.kserveOf(policy.target.cluster);
+    const input: PlanInput = {
+      policy,
+      policies: policySet,
+      repository: rollout.repository,
+      projectId: rollout.projectId,
+      ref: rollout.ref,
+      sha: reading?.sha ?? rollout.sha,
+      modelCard: modelCardOf(reading?.files[0]),
+      kserve,
+    };
+    const first = makePlan(input);
+    const deployed = await persist(() => store.rollouts.deployed(first.target));
+    const presentMode = deployed?.plan?.deploymentMode;
+    const made = presentMode === undefined ? first : makePlan({ ...input, presentMode });
+    const { target, sha, gitops, path, adopt, updateExisting, deploymentMode, why, decisions, warnings } =
+      made;
+    if (gitops === null)
+      throw new StalledError(
+        `policy "${policy.name}" applies to cluster "${target.cluster}", which this controller cannot reach`,
+        'set delivery.gitops in the policy',
+      );
+    const { manifest } = renderInferenceService(made, kserve);
+    return {
+      stage: 'deliver',
+      message: `Queued for ${rollout.environment}`,
+      attempts: 0,
+      waitingSince: null,
+      sha,
+      policyRevision: policySet.revision,
+      target,
+      plan: { gitops, path, adopt, updateExisting, deploymentMode, why, decisions, warnings },
+      manifest,
+    };
   }
 
   return {
@@ -125,47 +168,6 @@ const ended = (phase: 'cancelled' | 'superseded', message: string): RolloutChang
   stage: null,
   message,
 });
-
-/** Decides and renders: pure, and what comes of it is stored, so that a restart decides nothing twice. */
-function planned(
-  rollout: Rollout,
-  policies: PolicySet,
-  policy: Policy,
-  reading: (RefReading & { files: RepositoryFile[] }) | null,
-  kserve: KServe | undefined,
-): RolloutChange {
-  const { repository, projectId, ref, environment } = rollout;
-  const sha = reading?.sha ?? rollout.sha;
-  const plan = makePlan({
-    policy,
-    policies,
-    repository,
-    projectId,
-    ref,
-    sha,
-    modelCard: modelCardOf(reading?.files[0]),
-    kserve,
-  });
-  const { gitops } = plan;
-  if (gitops === null)
-    throw new StalledError(
-      `policy "${policy.name}" applies to cluster "${plan.target.cluster}", which this controller cannot reach`,
-      'set delivery.gitops in the policy',
-    );
-  const { manifest } = renderInferenceService(plan, kserve);
-  const { target, path, adopt, updateExisting, why, decisions, warnings } = plan;
-  return {
-    stage: 'deliver',
-    message: `Queued for ${environment}`,
-    attempts: 0,
-    waitingSince: null,
-    sha,
-    policyRevision: policies.revision,
-    target,
-    plan: { gitops, path, adopt, updateExisting, why, decisions, warnings },
-    manifest,
-  };
-}
 
 /** A card that cannot be used is a fault only where the plan needs it, in exactly these words. */
 function modelCardOf(file: RepositoryFile | undefined): ModelCardInput {
