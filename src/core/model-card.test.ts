@@ -19,6 +19,44 @@ describe('parseModelCard', () => {
     });
   });
 
+  it('reads what real cards have beside it', () => {
+    const card = parse(`---
+# A comment, and an empty line
+
+language:
+  - en
+  - no
+license: [apache-2.0, mit]
+base_model: &base
+  - meta/llama
+datasets: *base
+description: >-
+  Several lines: with a colon,
+  and "quotes"
+widget:
+  - text: |
+      ---
+      library_name: not this one
+model-index:
+  - results: [{ metrics: [{ type: accuracy, value: 0.925, verified: yes }] }]
+library_name: on
+pipeline_tag: text-generation
+---
+
+# Llama
+
+---
+library_name: nor this one
+`);
+    expect(card).toEqual({
+      library: 'on',
+      pipelineTag: 'text-generation',
+      license: 'apache-2.0, mit',
+      tags: [],
+      baseModel: ['meta/llama'],
+    });
+  });
+
   it('reads it with a byte order mark, Windows line ends and empty lines before it', () => {
     const card = parse(`\ufeff\n---\n${FRONT}\n---\n`.replaceAll('\n', '\r\n'));
     expect(card.library).toBe('sklearn');

@@ -108,7 +108,8 @@ const TYPES: Record<string, string> = {
   record: 'a map',
 };
 
-function shown(value: unknown): string {
+/** @returns a value as messages show one: short text and numbers as they are, of everything else what it is */
+export function shown(value: unknown): string {
   if (value === undefined || value === null) return 'nothing';
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object') return 'a map';

@@ -58,11 +58,11 @@ describe('checkStructure', () => {
 
   it('says where a field of the pod or of the container belongs', () => {
     expect(messages({ tolerations: [], readinessGates: [] }, CONTAINER)).toEqual([
-      'tolerations: unknown field "tolerations"; it belongs to spec.predictor',
-      'readinessGates: unknown field "readinessGates"; it belongs to spec.predictor',
+      'tolerations: unknown field "tolerations"; it is a field of the pod',
+      'readinessGates: unknown field "readinessGates"; it is a field of the pod',
     ]);
     expect(messages(service({ env: [] }), [])).toEqual([
-      'spec.predictor.env: unknown field "env"; it belongs to spec.predictor.model',
+      'spec.predictor.env: unknown field "env"; it is a field of the container',
     ]);
     expect(messages({ volumes: [{ name: 'a', env: [] }] }, POD)).toEqual([
       'volumes.0.env: unknown field "env"',

@@ -1,6 +1,7 @@
 /** Whether an InferenceService, or a part of one, has the fields and types that KServe's CRD gives it. */
 import type { Json, JsonObject } from './json.ts';
 import { suggestion } from './nearest.ts';
+import { shown } from './schema-faults.ts';
 import type { Path } from './yaml-source.ts';
 
 /**
@@ -120,9 +121,9 @@ const report = (check: Check, path: Path, message: string): void => {
  * Two places whose fields are mistaken for one another. A name that is right at the other place says more than one
  * that is near: `readinessProbe` in the pod is the container's, and not `readinessGates`.
  */
-const NEIGHBOURS: Readonly<Record<string, readonly string[]>> = {
-  'spec.predictor': ['spec', 'predictor', 'model'],
-  'spec.predictor.model': ['spec', 'predictor'],
+const NEIGHBOURS: Readonly<Record<string, { at: readonly string[]; title: string }>> = {
+  'spec.predictor': { at: ['spec', 'predictor', 'model'], title: 'container' },
+  'spec.predictor.model': { at: ['spec', 'predictor'], title: 'pod' },
 };
 
 const hintFor = (check: Check, node: ObjectNode, key: string, path: Path): string =>
@@ -131,9 +132,9 @@ const hintFor = (check: Check, node: ObjectNode, key: string, path: Path): strin
 /** @returns where a field belongs that is known next to the place it stands at */
 function otherPlace(check: Check, key: string, path: Path): string {
   const place = NEIGHBOURS[[...check.at, ...path].join('.')];
-  const node = place === undefined ? null : nodeAt(check.structure, place);
+  const node = place === undefined ? null : nodeAt(check.structure, place.at);
   return node?.type === 'object' && Object.hasOwn(node.fields, key)
-    ? `; it belongs to ${place?.join('.')}`
+    ? `; it is a field of the ${place?.title}`
     : '';
 }
 
@@ -175,13 +176,4 @@ function typeFault(node: StructureNode, value: Json): string {
   const quotable = node.type === 'string' || node.type === 'int-or-string';
   const quotes = quotable && /^(?:number|boolean)$/.test(typeof value) ? '; put it in quotes' : '';
   return `expected ${TYPES[node.type]}, got ${shown(value)}${quotes}`;
-}
-
-/** A value as the messages about policies show one. */
-function shown(value: Json): string {
-  if (value === null) return 'nothing';
-  if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'object') return 'a map';
-  if (typeof value === 'string') return value.length > 60 ? 'a long text' : `"${value}"`;
-  return `the ${typeof value === 'number' ? 'number' : 'value'} ${String(value)}`;
 }
