@@ -50,8 +50,8 @@ spec:
   predictor:
     annotations:
       modelhook.dev/revision: v1.0.0
-      modelhook.dev/sha: ${SHA}
-      modelhook.dev/spec-hash: ${/^\d/.test(specHash) ? JSON.stringify(specHash) : specHash}
+      modelhook.dev/sha: "${SHA}"
+      modelhook.dev/spec-hash: "${specHash}"
     minReplicas: 1
     maxReplicas: 1
     model:
@@ -175,6 +175,7 @@ describe('readManaged', () => {
       target: { namespace: 'vision', name: 'iris' },
       revision: 'v1.0.0',
       specHash,
+      deploymentMode: 'Standard',
     };
     expect(readManaged(manifest)).toEqual(expected);
     expect(readManaged(JSON.stringify(object))).toEqual(expected);

@@ -43,6 +43,12 @@ const tricky = fc.constantFrom(
   ...[
     'a\nb',
     'a\n\nb\n',
+    'a\n  b\n\n c',
+    'a\n\n',
+    '\na',
+    'a\n \nb',
+    'a\nb ',
+    'a: |\n  b\n---\nc',
     ' a',
     'a ',
     '\ta',
@@ -97,6 +103,23 @@ describe('toYaml', () => {
 
   it('writes ordinary lines as a block', () => {
     expect(toYaml({ args: ['set -e\nexec server\n'] })).toBe('args:\n  - |\n    set -e\n    exec server\n');
+  });
+
+  it('writes a script as a block, with its indentation and its empty lines', () => {
+    const script = 'set -e\nif true; then\n  exec server \\\n    --port 8080\n\nfi';
+    expect(toYaml({ args: [script, `${script}\n`] })).toBe(
+      [
+        'args:\n  - |-',
+        'set -e\n    if true; then\n      exec server \\\n        --port 8080\n\n    fi\n  - |',
+        'set -e\n    if true; then\n      exec server \\\n        --port 8080\n\n    fi\n',
+      ].join('\n    '),
+    );
+  });
+
+  it('always quotes commits and hashes', () => {
+    expect(toYaml(['1e23456', 'abcdef0', 'deadbeef'.repeat(5)])).toBe(
+      `- "1e23456"\n- "abcdef0"\n- "${'deadbeef'.repeat(5)}"\n`,
+    );
   });
 
   it('escapes what some parsers take for a line break', () => {

@@ -9,10 +9,13 @@ import type { Json } from './json.ts';
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what has to be escaped
 const ESCAPED = /[\u0000-\u0009\u000b-\u001f\u007f-\u00a0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]/u;
 const RAW = /[\u007f-\u00a0\u2028\u2029\ufeff\ufffe\uffff]/g;
-/** What YAML 1.1 reads as something else than text, beyond what the library knows: `=`, `<<`, numbers with `_` or `:`. */
-const SPECIAL = /^(?:[=~]|<<|[-+.]?[0-9_][0-9a-fox_.:e+-]*|[-+]?\.(?:inf|nan))$/i;
-/** Blocks are only for text that looks the same in them: no line starts or ends with a space, and none is empty. */
-const BLOCK = /^(?:\S|\S.*\S)(?:\n(?:\S|\S.*\S))*\n?$/;
+/**
+ * What YAML 1.1 reads as something else than text, beyond what the library knows: `=`, `<<`, numbers with `_` or `:`.
+ * Commits and hashes too, so that their quotes do not come and go with their digits.
+ */
+const SPECIAL = /^(?:[=~]|<<|[0-9a-f]{7,}|[-+.]?[0-9_][0-9a-fox_.:e+-]*|[-+]?\.(?:inf|nan))$/i;
+/** Blocks are only for text that looks the same in them: its first line is not indented, and no line ends with a space. */
+const BLOCK = /^\S(?:.*\S)?(?:\n(?:.*\S)?)*(?<!\n)\n?$/;
 
 /** @returns the YAML of one document; equal data, with keys in the same order, gives the same bytes */
 export function toYaml(value: Json): string {
