@@ -245,7 +245,8 @@ export type GitopsConfig = Parsed['gitops'][string];
 export type Config = Readonly<Parsed>;
 
 /** @returns what policies may refer to. Every forge is a plain Git server so far, and no cluster can be reached. */
-export const knownNames = ({ clusters, gitops }: Config): KnownNames => ({
+export const knownNames = ({ forges, clusters, gitops }: Config): KnownNames => ({
+  forges: Object.keys(forges),
   clusters: Object.entries(clusters).map(([cluster, { kserve, crd }]) => ({
     name: cluster,
     kserve: { version: kserve ?? null, structure: crd ?? ASSUMED_KSERVE.structure },

@@ -41,6 +41,7 @@ export function checkPolicy(policy: Policy, spec: Json, sink: Sink): void {
   checkMetadata(policy, sink.fault);
   checkOverrides(policy, sink.fault, sink.warn);
   if (policy.conventions === 'alauda') checkAlauda(policy, sink);
+  warnOfMode(policy, sink.warn);
   warnOfLater(policy, sink.warn);
   checkReserved(spec, ['spec'], sink.fault);
 }
@@ -207,6 +208,33 @@ function checkAlauda({ pod }: Policy, { fault, warn }: Sink): void {
   warn(
     ['spec', 'conventions'],
     "alauda is for the KServe of Alauda AI: upstream KServe refuses model.name and appends the copied arguments to the runtime's own",
+  );
+}
+
+/** Which label keeps a service inside the cluster, in each mode. The other one does nothing. */
+const VISIBILITY = {
+  Standard: 'networking.kserve.io/visibility',
+  Knative: 'networking.knative.dev/visibility',
+} as const;
+/** What KServe's webhook takes for `scaleMetric`, with the autoscaler of each mode. */
+const SCALE_METRICS = { Standard: ['cpu', 'memory'], Knative: ['concurrency', 'rps'] } as const;
+const OTHER_AUTOSCALERS = ['serving.kserve.io/autoscalerClass', 'autoscaling.knative.dev/class'];
+
+function warnOfMode(policy: Policy, warn: Report): void {
+  const mode = modeOf(policy);
+  const misplaced = VISIBILITY[mode === 'Standard' ? 'Knative' : 'Standard'];
+  if (misplaced in policy.labels && !(VISIBILITY[mode] in policy.labels))
+    warn(
+      ['spec', 'labels', misplaced],
+      `does nothing in ${mode} mode, so the service can be reached from outside; use ${VISIBILITY[mode]}`,
+    );
+  const metric = policy.pod['scaleMetric'];
+  const metrics: readonly string[] = SCALE_METRICS[mode];
+  if (typeof metric !== 'string' || metrics.includes(metric)) return;
+  if (OTHER_AUTOSCALERS.some((key) => key in policy.annotations)) return;
+  warn(
+    ['spec', 'pod', 'scaleMetric'],
+    `KServe refuses ${metric} in ${mode} mode; use ${metrics.join(' or ')}, or annotate another autoscaler`,
   );
 }
 

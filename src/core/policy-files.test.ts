@@ -161,6 +161,7 @@ describe('names of clusters and GitOps repositories', () => {
   const withKnown = (spec: object, known: KnownNames | undefined) =>
     loadPolicies([{ path: 'a.yaml', text: policyText(spec) }], 'c0ffee', { known });
   const knownOf = (clusters: string[], gitops: string[]): KnownNames => ({
+    forges: ['plain'],
     clusters: clusters.map((name) => ({ name, kserve: ASSUMED_KSERVE, reachable: false })),
     gitops: gitops.map((name) => ({ name, pullRequests: false })),
   });
@@ -196,10 +197,73 @@ describe('names of clusters and GitOps repositories', () => {
   });
 });
 
+describe('what the catalogue says against the runtime that is named', () => {
+  const warnings = (spec: object, runtime: object = {}): string[] =>
+    load(policyText(spec), runtimeText('mlserver', runtime)).warnings.map(({ message }) => message);
+
+  it('is a warning, for the cluster may have another', () => {
+    expect(warnings({})).toEqual([]);
+    expect(warnings({}, { disabled: true })).toEqual([expect.stringContaining('is disabled')]);
+    expect(warnings({}, { protocolVersions: ['v1', 'grpc-v1'] })).toEqual([
+      'spec.protocolVersion: runtime "mlserver" speaks v1, grpc-v1, not v2; set what it speaks',
+    ]);
+    expect(warnings({ modelFormat: { name: 'onnx' } })).toEqual([
+      'spec.modelFormat.name: runtime "mlserver" does not support "onnx", but sklearn',
+    ]);
+  });
+
+  it('counts only where no runtime of that name fits', () => {
+    const own = runtimeText('mlserver', { protocolVersions: ['v2'] }, { namespace: 'vision' });
+    const other = runtimeText('mlserver', { protocolVersions: ['v1'] });
+    expect(load(policyText({}), own, other).warnings).toEqual([]);
+  });
+});
+
+it('a pattern for a forge that is not configured is warned of', () => {
+  const match = { repositories: ['gitlb:ml/*', '!gitlab:x', '**'], tags: ['*'] };
+  const known: KnownNames = {
+    forges: ['gitlab'],
+    clusters: [],
+    gitops: [{ name: 'fleet', pullRequests: false }],
+  };
+  const { warnings } = loadPolicies([{ path: 'a.yaml', text: policyText({ match }) }], 'c0ffee', { known });
+  expect(warnings.map(({ message }) => message)).toEqual([
+    'spec.match.repositories[0]: modelhook.yaml has no forge "gitlb"; did you mean "gitlab"?',
+  ]);
+});
+
+describe('what goes with another deployment mode', () => {
+  const warnings = (spec: object): string[] => load(policyText(spec)).warnings.map(({ message }) => message);
+  const knative = { deploymentMode: 'Knative' };
+
+  it.each([
+    [{ labels: { 'networking.knative.dev/visibility': 'cluster-local' } }, 'reached from outside'],
+    [{ ...knative, labels: { 'networking.kserve.io/visibility': 'cluster-local' } }, 'reached from outside'],
+    [{ pod: { scaleMetric: 'concurrency' } }, 'cpu or memory'],
+    [{ ...knative, pod: { scaleMetric: 'cpu' } }, 'concurrency or rps'],
+  ])('%j is warned of', (spec, expected) => {
+    expect(warnings(spec)).toEqual([expect.stringContaining(expected)]);
+  });
+
+  it.each([
+    { labels: { 'networking.kserve.io/visibility': 'cluster-local' }, pod: { scaleMetric: 'memory' } },
+    { ...knative, pod: { scaleMetric: 'rps' } },
+    { annotations: { 'serving.kserve.io/autoscalerClass': 'keda' }, pod: { scaleMetric: 'concurrency' } },
+    {
+      ...knative,
+      annotations: { 'autoscaling.knative.dev/class': 'hpa.autoscaling.knative.dev' },
+      pod: { scaleMetric: 'cpu' },
+    },
+  ])('%j is not', (spec) => {
+    expect(warnings(spec)).toEqual([]);
+  });
+});
+
 describe('where a manifest goes', () => {
   const faults = (delivery: object, clusters: boolean[] = []): string[] =>
     loadPolicies([{ path: 'a.yaml', text: policyText({ delivery }) }], 'c0ffee', {
       known: {
+        forges: ['plain'],
         clusters: clusters.map((reachable) => ({ name: 'prod', kserve: ASSUMED_KSERVE, reachable })),
         gitops: [
           { name: 'fleet', pullRequests: false },

@@ -5,9 +5,11 @@ import { listNames, suggestion } from './nearest.ts';
 import type { PolicySpec } from './policy-schema.ts';
 import type { ServingRuntime } from './runtime-catalogue.ts';
 import type { Report } from './schema-faults.ts';
+import type { Path } from './yaml-source.ts';
 
 /** What modelhook.yaml has of what policies refer to. */
 export interface KnownNames {
+  forges: readonly string[];
   clusters: readonly KnownCluster[];
   gitops: readonly KnownGitops[];
 }
@@ -55,7 +57,8 @@ export function resolveReferences(
   const { fault } = sink;
   const cluster = resolveCluster(spec.target.cluster ?? null, definitions.known, fault);
   const known = definitions.known?.clusters.find(({ name }) => name === cluster);
-  checkRuntime(spec.runtime?.name ?? null, definitions.runtimes, sink.warn);
+  warnOfRuntime(spec, definitions.runtimes, sink.warn);
+  warnOfForges(spec.match.repositories, definitions.known, sink.warn);
   return {
     gpu: chooseGpu(spec, definitions, fault),
     cluster,
@@ -159,13 +162,59 @@ function resolveGitops(name: string | null, known: KnownNames | null, fault: Rep
   return name;
 }
 
-/** A runtime that the catalogue lacks may still be in the cluster. */
-function checkRuntime(name: string | null, runtimes: readonly ServingRuntime[], warn: Report): void {
-  if (name === null || runtimes.length === 0) return;
-  const names = runtimes.map((runtime) => runtime.name);
-  if (!names.includes(name))
+/** What the catalogue says against the runtime that is named. The cluster may have another, so it is no fault. */
+function warnOfRuntime(spec: PolicySpec, runtimes: readonly ServingRuntime[], warn: Report): void {
+  const name = spec.runtime?.name;
+  if (!name || runtimes.length === 0) return;
+  const named = runtimes.filter((runtime) => runtime.name === name);
+  if (named.length === 0) {
+    const hint = suggestion(
+      name,
+      runtimes.map((runtime) => runtime.name),
+    );
     warn(
       ['spec', 'runtime', 'name'],
-      `the runtime catalogue has no "${name}", so it must be in the cluster${suggestion(name, names)}`,
+      `the runtime catalogue has no "${name}", so it must be in the cluster${hint}`,
     );
+    return;
+  }
+  const reasons = named.map((runtime) => unfit(runtime, spec));
+  const [reason] = reasons;
+  if (reason && reasons.every((each) => each !== null)) warn(reason.path, reason.message);
+}
+
+/** @returns why a runtime cannot serve what the policy asks for, whatever the model card says */
+function unfit(runtime: ServingRuntime, spec: PolicySpec): { path: Path; message: string } | null {
+  const { name, disabled, protocolVersions, formats } = runtime;
+  const protocol = spec.protocolVersion ?? 'v2';
+  if (disabled)
+    return {
+      path: ['spec', 'runtime', 'name'],
+      message: `runtime "${name}" of the catalogue is disabled; name another`,
+    };
+  if (protocolVersions.length > 0 && !protocolVersions.includes(protocol))
+    return {
+      path: ['spec', 'protocolVersion'],
+      message: `runtime "${name}" speaks ${protocolVersions.join(', ')}, not ${protocol}; set what it speaks`,
+    };
+  const format = spec.modelFormat?.name;
+  if (format && !formats.some((one) => one.name === format))
+    return {
+      path: ['spec', 'modelFormat', 'name'],
+      message: `runtime "${name}" does not support "${format}", but ${listNames([...new Set(formats.map((one) => one.name))])}`,
+    };
+  return null;
+}
+
+/** A pattern for a forge that is not configured matches nothing, ever. */
+function warnOfForges(repositories: readonly string[], known: KnownNames | null, warn: Report): void {
+  if (known === null) return;
+  for (const [at, pattern] of repositories.entries()) {
+    const forge = /^!?([^*:/]+):/.exec(pattern)?.[1];
+    if (forge === undefined || known.forges.includes(forge)) continue;
+    warn(
+      ['spec', 'match', 'repositories', at],
+      `modelhook.yaml has no forge "${forge}"${suggestion(forge, known.forges) || `; it has ${listNames(known.forges)}`}`,
+    );
+  }
 }

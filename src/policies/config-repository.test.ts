@@ -66,7 +66,7 @@ async function makeSite(changes: Partial<ConfigRepositoryOptions> = {}): Promise
       branch: 'main',
       directory: 'policies',
       mirror: new Mirror(join(folder, 'cache'), 'policies', () => locateRemote(access, 'policies')),
-      known: { clusters: [], gitops: [{ name: 'fleet', pullRequests: false }] },
+      known: { forges: ['plain'], clusters: [], gitops: [{ name: 'fleet', pullRequests: false }] },
       inForce: {
         get: async () => facts.get('in-force') ?? null,
         set: async (revision) => {
