@@ -1,11 +1,9 @@
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { Command } from 'commander';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { join, relative } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { policyText, runtimeText } from '../core/policy.fixture.ts';
-import { renderCommand } from './render.ts';
-import { validateCommand } from './validate.ts';
+import { run } from './program.fixture.ts';
 
 const SHA = 'a'.repeat(40);
 let directory: string;
@@ -17,27 +15,14 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  vi.restoreAllMocks();
-  process.exitCode = undefined;
   await rm(directory, { recursive: true });
 });
 
 const write = (name: string, text: string | Uint8Array): Promise<void> =>
   writeFile(join(directory, name), text);
 
-async function run(command: Command, ...argv: string[]) {
-  const out: string[] = [];
-  const err: string[] = [];
-  vi.spyOn(process.stdout, 'write').mockImplementation((text) => out.push(String(text)) > 0);
-  vi.spyOn(process.stderr, 'write').mockImplementation((text) => err.push(String(text)) > 0);
-  await command.parseAsync(argv, { from: 'user' });
-  const code = process.exitCode ?? 0;
-  vi.restoreAllMocks();
-  return { code, out: out.join(''), err: err.join('') };
-}
-
 describe('validate', () => {
-  const validate = (...argv: string[]) => run(validateCommand(), directory, ...argv);
+  const validate = (...argv: string[]) => run('validate', directory, ...argv);
 
   it('says on standard error that all is well', async () => {
     await write('policy.yaml', policyText());
@@ -63,7 +48,7 @@ describe('validate', () => {
     await write('second.yml', policyText({ nope: 1 }));
     const { code, err } = await validate();
     expect(code).toBe(0);
-    expect(err).toMatch(/second\.yml:1:1: note: is not read: .* end in \.yaml/);
+    expect(err).toMatch(/second\.yml:1:1: note: the controller does not read this file: .* end in \.yaml/);
   });
 
   it('needs no secret to check names against modelhook.yaml', async () => {
@@ -110,6 +95,48 @@ describe('validate', () => {
     ]);
   });
 
+  it('tells one fault of a file that is too large, wherever its characters end', async () => {
+    for (const start of ['', 'x', 'xx']) {
+      await write('large.yaml', start + '\u20ac'.repeat(400_000));
+      const { out, err } = await validate();
+      expect(out).toBe(
+        `${join(directory, 'large.yaml')}:1:1: the file is larger than 1 MiB; split it into several files\n`,
+      );
+      expect(err).toBe('1 fault\n');
+    }
+  });
+
+  it('counts the faults it shows', async () => {
+    await write('a.yaml', policyText({ nope: 1, replicas: { min: 2, max: 1 } }));
+    await write('b.yaml', 'a: b: c\n');
+    const { out, err } = await validate();
+    expect(err).toBe(`${out.match(/\n/g)?.length} faults\n`);
+  });
+
+  it('reads one file, whatever its name is', async () => {
+    await write('policy.yaml', policyText());
+    await write('second.yml', policyText({ nope: 1 }));
+    const one = await run('validate', join(directory, 'policy.yaml'));
+    expect(one).toEqual({ code: 0, out: '', err: '1 policy, 0 GPU profiles, 0 runtimes: no faults\n' });
+    const second = await run('validate', join(directory, 'second.yml'));
+    expect(second.code).toBe(1);
+    expect(second.out).toMatch(/second\.yml:1:\d+: unknown field "nope"/);
+    expect(second.err).toMatch(/second\.yml:1:1: note: the controller does not read this file/);
+  });
+
+  it('names files as the directory was given', async () => {
+    await write('two  spaces.yaml', policyText({ nope: 1 }));
+    const { out } = await run('validate', relative('', directory));
+    expect(out).toMatch(new RegExp(`^${relative('', directory)}/two {2}spaces\\.yaml:1:`));
+  });
+
+  it('leaves the terminal alone, whatever a policy holds', async () => {
+    await write('policy.yaml', policyText({ 'a\u202e\u009b2J\nb': 1 }));
+    const { out } = await validate();
+    expect(out).toContain('unknown field');
+    expect(out).not.toMatch(/[\u009b\u202e]|\n./);
+  });
+
   it('follows no symbolic link', async () => {
     await symlink('/etc', join(directory, 'etc'));
     await symlink(join(directory, 'nowhere'), join(directory, 'broken.yaml'));
@@ -117,7 +144,7 @@ describe('validate', () => {
   });
 
   it('ends with 2 where the directory cannot be read', async () => {
-    const { code, out, err } = await run(validateCommand(), join(directory, 'missing'));
+    const { code, out, err } = await run('validate', join(directory, 'missing'));
     expect([code, out]).toEqual([2, '']);
     expect(err).toContain('cannot be read');
   });
@@ -126,7 +153,7 @@ describe('validate', () => {
 describe('render', () => {
   const render = (...argv: string[]) =>
     run(
-      renderCommand(),
+      'render',
       ...['--policies', directory, '--repository', 'plain:ml/iris', '--ref', 'refs/tags/v1', '--sha', SHA],
       ...argv,
     );
@@ -165,7 +192,7 @@ describe('render', () => {
     const { code, out, err } = await render();
     expect([code, out]).toEqual([1, '']);
     expect(err).toBe(
-      'no policy matches refs/tags/v1 of plain:ml/iris\n  production: repository plain:ml/iris matches none of plain:nlp/*\n',
+      `no policy matches refs/tags/v1 of plain:ml/iris\n  production (${join(directory, 'a.yaml')}:1:85): repository plain:ml/iris matches none of plain:nlp/*\n`,
     );
   });
 
@@ -198,7 +225,7 @@ describe('render', () => {
     expect(
       (
         await run(
-          renderCommand(),
+          'render',
           '--policies',
           join(directory, 'missing'),
           '--repository',

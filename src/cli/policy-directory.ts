@@ -1,64 +1,64 @@
 /** Policies from a directory on disk, for the commands that work without a controller. */
-import { open, readdir } from 'node:fs/promises';
+import { closeSync, openSync, readSync } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadConfigWithoutSecrets } from '../config.ts';
 import { type Fault, messageOf } from '../core/errors.ts';
-import { type LoadedPolicies, loadPolicies, type PolicyFile } from '../core/policy-files.ts';
+import type { PolicyFile } from '../core/policy-documents.ts';
+import { type LoadedPolicies, type LoadOptions, loadPolicies } from '../core/policy-files.ts';
 import { MAX_YAML_BYTES } from '../core/yaml-source.ts';
-
-/** The directory is not there, or cannot be read. */
-export class DirectoryError extends Error {
-  override readonly name = 'DirectoryError';
-}
+import { UsageError } from './usage-error.ts';
 
 /**
- * Loads every `.yaml` file below a directory, as the controller does. Symbolic links are not followed: what is read is what a
- * commit of the directory would hold.
- * @param configFile modelhook.yaml, to check the names of clusters and GitOps repositories against
- * @throws DirectoryError where the directory cannot be read; ConfigError where modelhook.yaml cannot be used
+ * Loads every `.yaml` file below a directory, as the controller does, or one file of any name. Symbolic links below the
+ * directory are not followed: what is read is what a commit of it would hold.
+ * @throws UsageError where it cannot be read
  */
-export async function loadPolicyDirectory(
-  directory: string,
-  configFile: string | undefined,
-): Promise<LoadedPolicies> {
-  // Clusters cannot be configured, so any name of one is right.
-  const known =
-    configFile === undefined
-      ? undefined
-      : { clusters: [], gitops: Object.keys(loadConfigWithoutSecrets(configFile).gitops) };
-  const { files, ignored } = await readFiles(directory);
-  const loaded = loadPolicies(files, `directory ${directory}`, known);
-  return { ...loaded, notes: [...ignored.map(misnamed), ...loaded.notes] };
+export async function loadPolicyDirectory(path: string, options: LoadOptions): Promise<LoadedPolicies> {
+  const { files, notes } = await readFiles(path);
+  const loaded = loadPolicies(files, path, options);
+  return { ...loaded, notes: [...notes, ...loaded.notes] };
 }
+
+async function readFiles(path: string): Promise<{ files: PolicyFile[]; notes: Fault[] }> {
+  try {
+    if (!(await stat(path)).isDirectory())
+      return { files: [readStart(path)], notes: isPolicyFile(path) ? [] : [misnamed(path)] };
+    const entries = await readdir(path, { recursive: true, withFileTypes: true });
+    const paths = entries
+      .filter((entry) => entry.isFile() && /\.ya?ml$/.test(entry.name))
+      .map((entry) => join(entry.parentPath, entry.name))
+      .sort();
+    const files: PolicyFile[] = [];
+    for (const file of paths.filter(isPolicyFile)) files.push(readStart(file));
+    return { files, notes: paths.filter((file) => !isPolicyFile(file)).map(misnamed) };
+  } catch (error) {
+    throw new UsageError(`the policies ${path} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+const isPolicyFile = (path: string): boolean => path.endsWith('.yaml');
 
 /** A file that looks like a policy and is none to the controller is worth a word. */
 const misnamed = (file: string): Fault => ({
   file,
   line: 1,
   column: 1,
-  message: 'is not read: policies are in files whose names end in .yaml',
+  message: 'the controller does not read this file: policies are in files whose names end in .yaml',
 });
 
-async function readFiles(directory: string): Promise<{ files: PolicyFile[]; ignored: string[] }> {
-  try {
-    const entries = await readdir(directory, { recursive: true, withFileTypes: true });
-    const paths = entries
-      .filter((entry) => entry.isFile() && /\.ya?ml$/.test(entry.name))
-      .map((entry) => join(entry.parentPath, entry.name))
-      .sort();
-    const files: PolicyFile[] = [];
-    for (const path of paths.filter((path) => path.endsWith('.yaml')))
-      files.push({ path, text: await readStart(path) });
-    return { files, ignored: paths.filter((path) => path.endsWith('.yml')) };
-  } catch (error) {
-    const message = `the policy directory ${directory} cannot be read: ${messageOf(error)}`;
-    throw new DirectoryError(message, { cause: error });
-  }
-}
-
 /** One byte more than is allowed is enough to be told that it is too much. */
-async function readStart(path: string): Promise<string> {
-  await using file = await open(path);
-  const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(MAX_YAML_BYTES + 1) });
-  return buffer.toString('utf8', 0, bytesRead);
+const start = Buffer.alloc(MAX_YAML_BYTES + 1);
+
+/** Thousands of small files are read twice as fast one by one into one buffer as with a promise and a buffer each. */
+function readStart(path: string): PolicyFile {
+  const file = openSync(path, 'r');
+  let length = 0;
+  try {
+    for (let read = -1; read !== 0 && length < start.length; length += read)
+      read = readSync(file, start, length, start.length - length, null);
+  } finally {
+    closeSync(file);
+  }
+  // The end of a file that is too large may be half a character, which is not what is wrong with it.
+  return { path, text: start.toString(length > MAX_YAML_BYTES ? 'latin1' : 'utf8', 0, length) };
 }

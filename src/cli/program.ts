@@ -1,12 +1,15 @@
 /** All commands, and how their failures end the process. */
 import { readFileSync } from 'node:fs';
-import { Command } from 'commander';
+import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../config.ts';
 import { messageOf } from '../core/errors.ts';
 import { demoCommand } from './demo.ts';
+import { planCommand } from './plan.ts';
+import { printable } from './printable.ts';
 import { renderCommand } from './render.ts';
 import { rolloutsCommand } from './rollouts.ts';
 import { serveCommand } from './serve.ts';
+import { UsageError } from './usage-error.ts';
 import { validateCommand } from './validate.ts';
 import { webhookCommand } from './webhook.ts';
 
@@ -28,12 +31,13 @@ export function createProgram(): Command {
     demoCommand(),
     validateCommand(),
     renderCommand(),
+    planCommand(),
     rolloutsCommand(),
     webhookCommand(),
   ];
   for (const command of commands) program.addCommand(command);
   for (const command of allOf(program)) {
-    command.exitOverride((exit) => process.exit(exit.exitCode === 0 ? 0 : USAGE));
+    command.exitOverride();
     command.showHelpAfterError('(run it with --help to see what it takes)');
   }
   const parse = program.parseAsync.bind(program);
@@ -41,12 +45,18 @@ export function createProgram(): Command {
     try {
       return await parse(...argv);
     } catch (error) {
-      process.stderr.write(`${messageOf(error)}\n`);
-      process.exitCode = error instanceof ConfigError ? USAGE : FAILED;
+      // Commander has said it already, and ends so after the help too.
+      if (!(error instanceof CommanderError)) process.stderr.write(`${printable(messageOf(error))}\n`);
+      process.exitCode = exitCodeOf(error);
       return program;
     }
   };
   return program;
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
+  return error instanceof ConfigError || error instanceof UsageError ? USAGE : FAILED;
 }
 
 const allOf = (command: Command): Command[] => [command, ...command.commands.flatMap((each) => allOf(each))];

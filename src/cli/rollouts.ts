@@ -1,10 +1,11 @@
 /** `modelhook rollouts`: asks a running controller about its rollouts. */
-import { stripVTControlCharacters, styleText } from 'node:util';
+import { styleText } from 'node:util';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { stringify } from 'yaml';
 import { z } from 'zod';
 import { messageOf } from '../core/errors.ts';
 import { PHASES, type Phase } from '../core/rollout.ts';
+import { oneLine, printable } from './printable.ts';
 
 interface ServerOptions {
   server: string;
@@ -196,12 +197,6 @@ const colour = (phase: Phase, text: string = phase): string =>
   styleText(COLOURS[phase], text, { stream: process.stdout });
 
 const bold = (text: string): string => styleText('bold', text, { stream: process.stdout });
-
-/** Text from repositories must not steer the terminal: escape sequences and bidirectional controls go. */
-const printable = (text: string): string =>
-  stripVTControlCharacters(text).replace(/[^\P{Cc}\n\t]|[\u202a-\u202e\u2066-\u2069]/gu, '\ufffd');
-
-const oneLine = (text: string): string => printable(text).replace(/\s+/g, ' ').trim();
 
 const targetOf = ({ target }: RolloutJson): string =>
   target === null ? '-' : `${target.cluster}/${target.namespace}/${target.name}`;

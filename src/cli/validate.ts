@@ -2,21 +2,23 @@
 import { Command, Option } from 'commander';
 import { type Fault, formatFault } from '../core/errors.ts';
 import type { LoadedPolicies } from '../core/policy-files.ts';
-import { DirectoryError, loadPolicyDirectory } from './policy-directory.ts';
+import { CRD_HELP, type KServeOptions, readKServeOptions, withKServeOptions } from './kserve-options.ts';
+import { loadPolicyDirectory } from './policy-directory.ts';
+import { oneLine } from './printable.ts';
 
-interface ValidateOptions {
-  config?: string;
+interface ValidateOptions extends KServeOptions {
   output: 'text' | 'json';
 }
 
 /** The subcommand `validate`, to be added to the program. */
 export const validateCommand = (): Command =>
-  new Command('validate')
-    .description(
-      'Check policies, GPU profiles and serving runtimes: every fault with its file, line and column.',
-    )
-    .argument('<dir>', 'the directory; all .yaml files below it are read')
-    .option('-c, --config <file>', 'modelhook.yaml, to check names of clusters and GitOps repositories too')
+  withKServeOptions(
+    new Command('validate')
+      .description(
+        'Check policies, GPU profiles and serving runtimes: every fault with its file, line and column.',
+      )
+      .argument('<dir>', 'the directory, all .yaml files below which are read; or one file'),
+  )
     .addOption(
       new Option('--output <format>', 'how to write the result').choices(['text', 'json']).default('text'),
     )
@@ -24,35 +26,31 @@ export const validateCommand = (): Command =>
       'after',
       `
 Faults go to standard output; notes and warnings, which change nothing, to standard error. With --output json all
-three go to standard output.
+three go to standard output: { faults: [{ file, line, column, message }], warnings: [], notes: [] }.
+One file is checked by itself: a GPU profile that is defined in another one is a fault.
+${CRD_HELP}
 
-Exit codes: 0 no fault, 1 at least one fault, 2 wrong usage or a directory that cannot be read.
+Exit codes: 0 no fault, 1 at least one fault, 2 wrong usage or a file that cannot be used.
 
 Examples:
   modelhook validate policies/
-  modelhook validate policies/ --config modelhook.yaml --output json`,
+  modelhook validate policies/ --config modelhook.yaml --output json
+  kubectl get crd inferenceservices.serving.kserve.io -o yaml | modelhook validate policies/ --crd -`,
     )
     .action(validate);
 
-async function validate(directory: string, { config, output }: ValidateOptions): Promise<void> {
-  let loaded: LoadedPolicies;
-  try {
-    loaded = await loadPolicyDirectory(directory, config);
-  } catch (error) {
-    if (!(error instanceof DirectoryError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    process.exitCode = 2;
-    return;
-  }
+async function validate(path: string, options: ValidateOptions): Promise<void> {
+  const loaded = await loadPolicyDirectory(path, await readKServeOptions(options));
   const { faults, warnings, notes } = loaded;
-  if (output === 'json') process.stdout.write(`${JSON.stringify({ faults, warnings, notes }, null, 2)}\n`);
+  if (options.output === 'json')
+    process.stdout.write(`${JSON.stringify({ faults, warnings, notes }, null, 2)}\n`);
   else writeText(loaded);
-  process.exitCode = faults.length > 0 ? 1 : 0;
+  if (faults.length > 0) process.exitCode = 1;
 }
 
 function writeText({ policies, faults, warnings, notes }: LoadedPolicies): void {
   const lines = (found: readonly Fault[], prefix: string): string =>
-    found.map((one) => `${formatFault({ ...one, message: prefix + one.message })}\n`).join('');
+    found.map((one) => `${oneLine(formatFault({ ...one, message: prefix + one.message }))}\n`).join('');
   process.stdout.write(lines(faults, ''));
   process.stderr.write(lines(notes, 'note: ') + lines(warnings, 'warning: '));
   const sum =

@@ -44,7 +44,7 @@ export function parseCrd(text: string): Structure {
   let crd: Json;
   try {
     // Not readYaml: KServe's CRD is twice as large as the largest policy may be.
-    crd = parse(text, { maxAliasCount: 0, logLevel: 'silent' });
+    crd = parse(text, { maxAliasCount: 0, logLevel: 'error', prettyErrors: false });
   } catch (error) {
     throw new StalledError(`the CRD is not valid YAML: ${messageOf(error)}`, GET_CRD, { cause: error });
   }

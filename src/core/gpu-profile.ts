@@ -97,3 +97,25 @@ export function checkGpuResources(
       report([...path, name], `must be a whole number of at least 1, got ${value}`);
   }
 }
+
+/** Formats whose servers have one image for CPUs and one for GPUs, between which KServe chooses. */
+const IMAGE_BY_HARDWARE = ['huggingface', 'vLLM', 'tensorflow', 'pytorch'];
+
+/**
+ * KServe knows a GPU only by NVIDIA's own names, and takes the CPU image for any other (its UpdateImageTag).
+ * @param format the model's, as KServe calls it
+ * @returns why the wrong image may run, and what to do; null where it will not
+ */
+export function cpuImageDoubt(
+  { gpu, container }: { gpu: GpuProfile | null; container: JsonObject },
+  format: string,
+): string | null {
+  const known = (name: string): boolean => name === WHOLE_CARD || name.startsWith('nvidia.com/mig-');
+  const names = Object.keys(gpu?.resources ?? {});
+  if (names.length === 0 || names.some(known) || !IMAGE_BY_HARDWARE.includes(format)) return null;
+  if ('runtimeVersion' in container || 'image' in container) return null;
+  return (
+    `KServe does not take ${names.join(', ')} for a GPU, and may run the CPU image of the runtime; ` +
+    'set container.runtimeVersion, or give the runtime an image by digest'
+  );
+}

@@ -1,6 +1,7 @@
 /** Everything that is decided before rendering: from a policy, a ref and a model card to a plan. */
 import { ALAUDA_KSERVE, alaudaContainer, alaudaMetadata, alaudaWarnings } from './alauda.ts';
 import { StalledError } from './errors.ts';
+import { cpuImageDoubt } from './gpu-profile.ts';
 import { type JsonObject, mergeJson } from './json.ts';
 import {
   ASSUMED_KSERVE,
@@ -159,7 +160,7 @@ export function makePlan(input: PlanInput): Plan {
       ...runtime.warnings,
       ...conventions.warnings,
       ...(doubtful === null ? [] : [`storage ${storageUri}: ${doubtful}`]),
-      ...cpuImageWarning(policy, runtime),
+      ...[cpuImageDoubt(policy, runtime.modelFormat.name)].filter((doubt) => doubt !== null),
     ],
   };
 }
@@ -214,22 +215,6 @@ function applyConventions(
     kserve: ALAUDA_KSERVE,
     warnings: alaudaWarnings(input),
   };
-}
-
-/** Formats whose servers have one image for CPUs and one for GPUs, between which KServe chooses. */
-const IMAGE_BY_HARDWARE = ['huggingface', 'vLLM', 'tensorflow', 'pytorch'];
-
-/** KServe knows only NVIDIA's own names for a GPU (reference: UpdateImageTag in its controller). */
-function cpuImageWarning({ gpu, container }: Policy, runtime: ChosenRuntime): string[] {
-  const known = (name: string): boolean => name === 'nvidia.com/gpu' || name.startsWith('nvidia.com/mig-');
-  const names = Object.keys(gpu?.resources ?? {});
-  if (names.length === 0 || names.some(known) || !IMAGE_BY_HARDWARE.includes(runtime.modelFormat.name))
-    return [];
-  if ('runtimeVersion' in container || 'image' in container) return [];
-  return [
-    `KServe does not take ${names.join(', ')} for a GPU, and may run runtime ${runtime.name} from its CPU image; ` +
-      'set container.runtimeVersion, or give the runtime an image by digest',
-  ];
 }
 
 function requireLibrary(card: ModelCard | null): string {

@@ -1,6 +1,6 @@
 /** Rules for one policy that its schema cannot say: what hangs together, and what Kubernetes and KServe refuse. */
 import { ALAUDA_KEYS } from './alauda.ts';
-import { checkGpuResources } from './gpu-profile.ts';
+import { checkGpuResources, cpuImageDoubt } from './gpu-profile.ts';
 import { isJsonObject, type Json } from './json.ts';
 import {
   DNS_LABEL,
@@ -16,7 +16,7 @@ import { checkMatch, checkOverrides, checkReserved, checkTemplates } from './pol
 import { parseQuantity } from './quantity.ts';
 import type { Report } from './schema-faults.ts';
 import { storageUriFault, storageUriWarning } from './storage-uri.ts';
-import { fillTemplate, TEMPLATE_VARIABLES, variablesOf } from './template.ts';
+import { fillTemplate, TEMPLATE_VARIABLES } from './template.ts';
 import type { Path } from './yaml-source.ts';
 
 /** Where faults and warnings of one policy go. */
@@ -41,12 +41,14 @@ export function checkPolicy(policy: Policy, spec: Json, sink: Sink): void {
   checkMetadata(policy, sink.fault);
   checkOverrides(policy, sink.fault, sink.warn);
   if (policy.conventions === 'alauda') checkAlauda(policy, sink);
+  warnOfImage(policy, sink.warn);
   warnOfMode(policy, sink.warn);
   warnOfLater(policy, sink.warn);
   checkReserved(spec, ['spec'], sink.fault);
 }
 
-const isLiteral = (template: string): boolean => variablesOf(template).size === 0;
+/** Unknown variables have had their fault. */
+const isLiteral = (template: string): boolean => !template.includes('${');
 
 function checkTarget(policy: Policy, report: Report): void {
   const { namespace, name } = policy.target;
@@ -107,7 +109,7 @@ function checkResources({ resources, storage, gpu }: Policy, spec: Json, report:
       ['spec', 'storage', 'ephemeralStorage'],
       report,
     );
-  checkRequests(resources, report);
+  checkRequests(resources, keysAt(spec, ['resources', 'requests']), report);
   const added = keysAt(spec, ['resources', 'limits']).filter((name) => name.startsWith('nvidia.com/'));
   if (added.length === 0) return;
   const cards = Object.entries({ ...gpu?.resources, ...pick(resources.limits, added) });
@@ -134,9 +136,14 @@ function checkQuantity(name: string, value: string, path: Path, report: Report):
 /** Kubernetes takes everything with a domain of its own for a device: whole numbers, requests equal to limits. */
 const isExtended = (name: string): boolean => /\//.test(name) && !/^(?:.*\.)?kubernetes\.io\//.test(name);
 
-function checkRequests({ requests, limits }: Policy['resources'], report: Report): void {
+function checkRequests(
+  { requests, limits }: Policy['resources'],
+  stated: readonly string[],
+  report: Report,
+): void {
   for (const [name, request] of Object.entries(requests)) {
-    const path = ['spec', 'resources', 'requests', name];
+    const isStated = stated.includes(name);
+    const path = ['spec', 'resources', isStated ? 'requests' : 'limits', name];
     const limit = limits[name];
     const [wanted, allowed] = [parseQuantity(request) ?? 0, parseQuantity(limit ?? '') ?? 0];
     if (isExtended(name) && wanted !== allowed)
@@ -147,7 +154,9 @@ function checkRequests({ requests, limits }: Policy['resources'], report: Report
     else if (limit !== undefined && wanted > allowed)
       report(
         path,
-        `requests ${request} and the limit is ${limit}; a request is at most its limit, so set resources.limits.${name} too`,
+        isStated
+          ? `requests ${request} and the limit is ${limit}; a request is at most its limit, so set resources.limits.${name} too`
+          : `is less than the request, ${request} by default; set resources.requests.${name} too`,
       );
   }
 }
@@ -219,6 +228,11 @@ const VISIBILITY = {
 /** What KServe's webhook takes for `scaleMetric`, with the autoscaler of each mode. */
 const SCALE_METRICS = { Standard: ['cpu', 'memory'], Knative: ['concurrency', 'rps'] } as const;
 const OTHER_AUTOSCALERS = ['serving.kserve.io/autoscalerClass', 'autoscaling.knative.dev/class'];
+
+function warnOfImage(policy: Policy, warn: Report): void {
+  const doubt = policy.modelFormat === null ? null : cpuImageDoubt(policy, policy.modelFormat.name);
+  if (doubt !== null) warn(['spec', policy.gpu?.name === null ? 'gpu' : 'gpuProfile'], doubt);
+}
 
 function warnOfMode(policy: Policy, warn: Report): void {
   const mode = modeOf(policy);

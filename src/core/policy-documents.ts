@@ -49,6 +49,11 @@ export function sortDocuments(files: readonly PolicyFile[]): SortedDocuments {
 function sortDocument(source: Source, sorted: SortedDocuments): void {
   const { file, document } = source;
   if (document.value === null) return;
+  const items = itemsOf(document);
+  if (items !== null) {
+    for (const item of items) sortDocument({ file, document: item }, sorted);
+    return;
+  }
   const apiVersion = textAt(document.value, 'apiVersion');
   const kind = textAt(document.value, 'kind');
   const [group = ''] = apiVersion.split('/');
@@ -59,6 +64,19 @@ function sortDocument(source: Source, sorted: SortedDocuments): void {
     const message = `skipped: ${what} is not a policy, a GPU profile or a runtime`;
     sorted.notes.push({ file, ...document.at([]), message });
   }
+}
+
+/** @returns the documents of a List, as kubectl prints several objects; null where it is none */
+function itemsOf(document: YamlDocument): YamlDocument[] | null {
+  const { value } = document;
+  if (!isJsonObject(value) || value['kind'] !== 'List' || value['apiVersion'] !== 'v1') return null;
+  const items = value['items'];
+  return (Array.isArray(items) ? items : []).map((item, index) => ({
+    value: item,
+    at: (path) => document.at(['items', index, ...path]),
+    atKey: (path) => document.atKey(['items', index, ...path]),
+    atText: (path, needle, n) => document.atText(['items', index, ...path], needle, n),
+  }));
 }
 
 function sortOurs(source: Source, apiVersion: string, kind: string, sorted: SortedDocuments): void {

@@ -125,6 +125,21 @@ describe('loadPolicies', () => {
     );
   });
 
+  it('takes the documents of a List, as kubectl prints it, each at its place', () => {
+    const list = `apiVersion: v1
+kind: List
+items:
+  - { apiVersion: serving.kserve.io/v1alpha1, kind: ClusterServingRuntime, metadata: { name: a }, spec: {} }
+  - apiVersion: modelhook.dev/v1alpha1
+    kind: GpuProfile
+    metadata: { name: b }
+    spec:
+      resourcs: {}
+`;
+    expect(faultsOf(list)).toContain('9:7: unknown field "resourcs" in spec; did you mean "resources"?');
+    expect(loadGood(list.slice(0, list.indexOf('  - apiVersion'))).runtimes).toMatchObject([{ name: 'a' }]);
+  });
+
   it('names both places of a name that is taken', () => {
     const { faults } = load(
       yaml,

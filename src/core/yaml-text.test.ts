@@ -126,6 +126,10 @@ describe('toYaml', () => {
     expect(toYaml(['a\u2028b\u0085c\ufeff'])).toBe('- "a\\u2028b\\u0085c\\ufeff"\n');
   });
 
+  it('escapes what turns the direction of the text around it', () => {
+    expect(toYaml(['a\u202eb', 'c\u2066d\u2069'])).toBe('- "a\\u202eb"\n- "c\\u2066d\\u2069"\n');
+  });
+
   it('writes the same object twice without an alias', () => {
     const same = { a: 1 };
     expect(toYaml([same, same])).toBe('- a: 1\n- a: 1\n');

@@ -3,12 +3,12 @@ import { Document, isScalar, Scalar, visit } from 'yaml';
 import type { Json } from './json.ts';
 
 /**
- * What some parser takes for a line break or refuses to read: written as an escape, in double quotes.
+ * What some parser takes for a line break or refuses to read, and what turns the direction of the text around it:
+ * written as an escape, in double quotes.
  * Line feeds are absent: texts of several ordinary lines are written as blocks.
  */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what has to be escaped
-const ESCAPED = /[\u0000-\u0009\u000b-\u001f\u007f-\u00a0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]/u;
-const RAW = /[\u007f-\u00a0\u2028\u2029\ufeff\ufffe\uffff]/g;
+const ESCAPED = /[^\P{Cc}\n]|[\u00a0\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]/u;
+const RAW = /[\u007f-\u00a0\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff]/g;
 /**
  * What YAML 1.1 reads as something else than text, beyond what the library knows: `=`, `<<`, numbers with `_` or `:`.
  * Commits and hashes too, so that their quotes do not come and go with their digits.

@@ -1,12 +1,17 @@
 /** What the documentation shows is what the program takes. */
-import { existsSync, globSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, globSync, mkdirSync, mkdtempDisposableSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test, vi } from 'vitest';
+import { parseAllDocuments } from 'yaml';
 import { type Config, parseConfig } from '../../src/config.ts';
 import { SMALL_CRD } from '../../src/core/crd.fixture.ts';
 import { formatFault } from '../../src/core/errors.ts';
+import { mergeJson } from '../../src/core/json.ts';
 import { loadPolicies } from '../../src/core/policy-files.ts';
+import { storageUriFault, storageUriWarning } from '../../src/core/storage-uri.ts';
 
 const schema = vi.hoisted(() => ({ recording: false, keys: new Set<string>() }));
 // The schema is not exported, and need not be: each object in it names its keys while a configuration is parsed.
@@ -38,23 +43,79 @@ const parse = (text: string): Config =>
 interface Block {
   /** `page:line`, for the test's name. */
   place: string;
+  language: string;
   text: string;
+  /** Where the page says to save it. */
+  file: string | null;
 }
 
-/** The fenced YAML blocks of a page. */
-function yamlBlocks(page: string): Block[] {
+/** A fenced block, and the end of the sentence before it where that names a file. */
+const BLOCK = /(?:as\s+`([^`\n]+)`:\n\n)?^( *)```(\w*)\n([\s\S]*?)^\2```$/gm;
+
+function blocksOf(page: string): Block[] {
   const text = read(page);
-  return [...text.matchAll(/^( *)```yaml\n([\s\S]*?)^\1```$/gm)].map(
-    ({ index, 1: indent = '', 2: block = '' }) => ({
-      place: `${page}:${text.slice(0, index).split('\n').length}`,
+  return [...text.matchAll(BLOCK)].map(
+    ({ index, 0: all, 1: file = null, 2: indent = '', 3: language = '', 4: block = '' }) => ({
+      place: `${page}:${text.slice(0, index + all.indexOf('```')).split('\n').length}`,
+      language,
       text: block.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
+      file,
     }),
   );
 }
 
-const blocks = PAGES.flatMap(yamlBlocks);
-const policies = blocks.filter(({ text }) => /^kind: DeploymentPolicy$/m.test(text));
+const blocks = PAGES.flatMap(blocksOf).filter(({ language }) => language === 'yaml');
+const OUR_KINDS = /^kind: (?:DeploymentPolicy|GpuProfile|ServingRuntime|ClusterServingRuntime)$/m;
+const policies = blocks.filter(({ text }) => OUR_KINDS.test(text));
+/** Parts of a policy, which need the rest of one. */
+const parts = blocks.filter(({ text }) => text.startsWith('spec:\n'));
 const configurations = blocks.filter(({ text }) => text.startsWith('# modelhook.yaml\n'));
+
+/** What a part of a policy is added to. */
+const REST = {
+  apiVersion: 'modelhook.dev/v1alpha1',
+  kind: 'DeploymentPolicy',
+  metadata: { name: 'example' },
+  spec: {
+    match: { repositories: ['plain:ml/*'], tags: ['v*'] },
+    target: { namespace: 'models' },
+    storage: { uri: 's3://models/iris' },
+    delivery: { gitops: 'fleet' },
+  },
+};
+
+/** What is wrong or doubtful. That conventions: alauda is for Alauda AI is said of every policy that has it. */
+function findingsOf(path: string, text: string): string[] {
+  const { faults, warnings } = loadPolicies([{ path, text }], 'documentation');
+  return [...faults, ...warnings]
+    .map(formatFault)
+    .filter((one) => !one.includes('alauda is for the KServe of'));
+}
+
+/** Runs what a page shows at a `$`, in a folder with the files that the page has had saved by then. */
+function runCommands(page: string): { shown: string; printed: string }[] {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'modelhook-docs-'));
+  return blocksOf(page).flatMap(({ place, text, file }) => {
+    if (file !== null) {
+      mkdirSync(dirname(join(folder.path, file)), { recursive: true });
+      writeFileSync(join(folder.path, file), text);
+    }
+    return [...text.matchAll(/^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)/gm)].map(
+      ([, command = '', shown = '']) => ({
+        shown: `${place}\n${shown}`,
+        printed: `${place}\n${run(command, folder.path)}`,
+      }),
+    );
+  });
+}
+
+/** @returns what is printed on both streams; a command that fails is none of the test's business */
+const run = (command: string, cwd: string): string =>
+  execFileSync('sh', ['-c', `modelhook() { "$NODE" "$BIN" "$@"; }\n{ ${command}\n} 2>&1 || true`], {
+    cwd,
+    encoding: 'utf8',
+    env: { ...process.env, NODE: process.execPath, BIN: join(ROOT, 'bin/modelhook.js'), NO_COLOR: '1' },
+  });
 
 /** What a page links to, without what is in code. */
 function linksOf(page: string): string[] {
@@ -102,9 +163,32 @@ describe('the documentation', () => {
     expect(configurations).not.toEqual([]);
   });
 
-  test.each(policies)('shows a policy that validate accepts at $place', ({ place, text }) => {
-    const { faults, warnings } = loadPolicies([{ path: place, text }], 'documentation');
-    expect([...faults, ...warnings].map(formatFault)).toEqual([]);
+  test.each(policies)('shows what validate accepts at $place', ({ place, text }) => {
+    expect(findingsOf(place, text)).toEqual([]);
+  });
+
+  test.each(parts)('shows a part of a policy that validate accepts at $place', ({ place, text }) => {
+    const [part, ...others] = parseAllDocuments(text).map((document) => document.toJS());
+    expect(others).toEqual([]);
+    expect(findingsOf(place, JSON.stringify(mergeJson(REST, part)))).toEqual([]);
+  });
+
+  test.each(blocks)('shows YAML at $place', ({ text }) => {
+    expect(parseAllDocuments(text).flatMap(({ errors }) => errors)).toEqual([]);
+  });
+
+  test.each(['docs/from-tekton.md', 'docs/policies.md'])('%s shows what its commands print', (page) => {
+    const commands = runCommands(page);
+    expect(commands).not.toEqual([]);
+    for (const { shown, printed } of commands) expect(printed).toBe(shown);
+  });
+
+  test('shows addresses KServe takes', () => {
+    const addresses = [...read('docs/policies.md').matchAll(/^\| `(\w[^`]*:[^`]+)` \|/gm)].map(
+      ([, uri = '']) => uri,
+    );
+    expect(addresses).toContainEqual(expect.stringMatching(/^oci:/));
+    expect(addresses.filter((uri) => (storageUriFault(uri) ?? storageUriWarning(uri)) !== null)).toEqual([]);
   });
 
   test.each(configurations)('shows a configuration modelhook accepts at $place', ({ text }) => {

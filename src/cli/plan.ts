@@ -1,0 +1,102 @@
+/** `modelhook plan`: why each policy deploys a tag or branch or does not, and what it would deploy. */
+import { Command, Option } from 'commander';
+import type { JsonObject } from '../core/json.ts';
+import { toYaml } from '../core/yaml-text.ts';
+import { CRD_HELP } from './kserve-options.ts';
+import {
+  type Answer,
+  type ManifestOptions,
+  type Matching,
+  makeManifests,
+  withManifestOptions,
+} from './manifests.ts';
+import { formatPlan } from './plan-text.ts';
+
+interface PlanOptions extends ManifestOptions {
+  all?: true;
+  output: 'text' | 'json' | 'yaml';
+}
+
+/** The subcommand `plan`, to be added to the program. */
+export const planCommand = (): Command =>
+  withManifestOptions(
+    new Command('plan').description(
+      'Explain why each policy deploys a tag or branch or does not, what is chosen and from where. Works offline.',
+    ),
+  )
+    .option('--all', 'list every policy that does not match, however many there are')
+    .addOption(
+      new Option('--output <format>', 'how to write the result')
+        .choices(['text', 'json', 'yaml'])
+        .default('text'),
+    )
+    .addHelpText(
+      'after',
+      `
+The text is a stream of YAML: a document for each policy that matches, the same as of modelhook render, and everything
+else in comments. The policies that do not match come last, first those whose patterns include the repository. Where
+there are more than 20 of these, or more than 20 others, the rest is counted; --all lists them too.
+${CRD_HELP}
+
+With --output json or yaml it is one document, and nothing is left out:
+  event: { repository, projectId, ref, sha }
+  matching:    by the names of the policies
+    - { policy, source: { file, line, column }, reason, suspended, target: { cluster, namespace, name },
+        delivery: { gitops, path } or { apply: true }, decisions: [], warnings: [], manifest }
+    - { policy, source, reason, suspended, error: { reason, fix } }    what cannot be planned
+  other:
+    - { policy, source, reason }
+A manifest that KServe would refuse has all of the first but the manifest, and its error.
+
+Exit codes: 0 every policy that matches can be deployed, 1 policies have faults, none matches or one cannot be planned,
+2 wrong usage or a file that cannot be used.
+
+Example:
+  modelhook plan --policies policies/ --repository gitlab:ml/vision/iris --ref refs/tags/v1.0.0 \\
+    --sha 8d3ba2f4c1a97e60b5d8f2c3a4e5061728394a5b --model-card README.md`,
+    )
+    .action(plan);
+
+async function plan(options: PlanOptions): Promise<void> {
+  const { repository, ref, output, all = false } = options;
+  const answer = await makeManifests(options);
+  if (output === 'text') process.stdout.write(formatPlan(answer, options, all));
+  else {
+    const data = dataOf(answer, options);
+    process.stdout.write(output === 'yaml' ? toYaml(data) : `${JSON.stringify(data, null, 2)}\n`);
+  }
+  if (answer.matching.length === 0) throw new Error(`no policy matches ${ref} of ${repository}`);
+  const failures = answer.matching.flatMap(({ policy, error }) =>
+    error === null ? [] : [`policy ${policy.name}: ${error.message}`],
+  );
+  if (failures.length > 0) throw new Error(failures.join('\n'));
+}
+
+const dataOf = (
+  { matching, others }: Answer,
+  { repository, projectId, ref, sha }: ManifestOptions,
+): JsonObject => ({
+  event: { repository, projectId: projectId ?? null, ref, sha },
+  matching: matching.map(matchingData),
+  other: others.map(({ policy, reason }) => ({ policy: policy.name, source: policy.source, reason })),
+});
+
+function matchingData({ policy, reason, plan, ...outcome }: Matching): JsonObject {
+  return {
+    policy: policy.name,
+    source: policy.source,
+    reason,
+    suspended: policy.suspend,
+    ...(plan === null
+      ? {}
+      : {
+          target: { ...plan.target },
+          delivery: plan.gitops === null ? { apply: true } : { gitops: plan.gitops, path: plan.path },
+          decisions: plan.decisions,
+          warnings: plan.warnings,
+        }),
+    ...(outcome.error === null
+      ? { manifest: outcome.object }
+      : { error: { reason: outcome.error.reason, fix: outcome.error.fix } }),
+  };
+}
