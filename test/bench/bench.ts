@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ControllerSite, ended, fleetLog, makeControllerSite, until } from '../controller-site.ts';
 import { measureMatching } from './matching.ts';
+import { measureValidating } from './validating.ts';
 
 const ONE_BY_ONE = 40;
 const AT_ONCE = 1000;
@@ -122,6 +123,7 @@ function memory(pid: number | undefined): string {
 }
 
 measureMatching(say);
+measureValidating(say);
 const site = await makeControllerSite();
 try {
   await measure(site);
