@@ -195,7 +195,8 @@ describe('a mirror', () => {
       expect(objectsIn(mirror)).toEqual([]);
       expect(await mirror.resolve('refs/heads/main')).toBeNull();
       ignoring.git(['config', 'uploadpack.allowFilter', 'true']);
-      await mirror.fetchShallow(['+refs/heads/*:refs/heads/*']);
+      // The fetch that was ended may hold its lock for a moment more.
+      await vi.waitFor(() => mirror.fetchShallow(['+refs/heads/*:refs/heads/*']), 10_000);
       expect(await mirror.resolve('refs/heads/main')).not.toBeNull();
       expect(bytesIn(mirror.dir)).toBeLessThan(1024 * 1024);
     });
