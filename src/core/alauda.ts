@@ -26,9 +26,6 @@ const ANNOTATION_KEYS = [
 ];
 export const ALAUDA_KEYS = { labels: LABEL_KEYS, annotations: ANNOTATION_KEYS } as const;
 
-/** Its KServe is older than the names Standard and Knative. */
-export const ALAUDA_KSERVE = { major: 0, minor: 15 };
-
 export interface AlaudaInput {
   /** As for the policy's templates, the target included. */
   values: TemplateValues;

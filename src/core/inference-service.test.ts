@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { readManaged, renderInferenceService } from './inference-service.ts';
+import { readManaged, renderInferenceService, withMode } from './inference-service.ts';
 import { isJsonObject, type Json, type JsonObject } from './json.ts';
 import { ASSUMED_KSERVE } from './kserve.ts';
 import { makePlan, type Plan, type PlanInput } from './plan.ts';
@@ -171,6 +171,7 @@ describe('readManaged', () => {
   it('reads back what was rendered, as YAML and as JSON', () => {
     const expected = {
       managed: true,
+      documents: 1,
       repository: 'plain:ml/iris',
       target: { namespace: 'vision', name: 'iris' },
       revision: 'v1.0.0',
@@ -199,4 +200,28 @@ describe('readManaged', () => {
     const names: Json = { metadata: { labels: ['x'], annotations: 'y', name: 1 }, spec: null };
     expect(readManaged(JSON.stringify(names)).target).toBeNull();
   });
+});
+
+describe('withMode', () => {
+  it.each([
+    ['0.20', 'Knative', 'Standard'],
+    ['0.15', 'Serverless', 'RawDeployment'],
+  ])(
+    'makes of a manifest for KServe %s what would have been rendered in the other mode',
+    (version, _, other) => {
+      const spec = { replicas: { min: 1, max: 3 }, labels: { a: 'b' }, container: { args: ['x'] } };
+      const wanted = render({ ...spec, deploymentMode: 'Standard' }, forKServe(version)).manifest;
+      const taken = withMode(render(spec, forKServe(version)).manifest, 'Standard');
+      expect(taken).toBe(wanted);
+      expect(taken).toContain(`serving.kserve.io/deploymentMode: ${other}`);
+      expect(withMode(wanted, 'Standard')).toBe(wanted);
+    },
+  );
+});
+
+it('leaves out what is null, and lets no pod take the place of what is rendered', () => {
+  const plan = planOf({ pod: { nodeSelector: null }, container: { env: null } });
+  expect(renderInferenceService(plan).object).toEqual(render({}).object);
+  const hostile = { ...plan, pod: { minReplicas: 5, model: {} } };
+  expect(renderInferenceService(hostile).object).toEqual(render({}).object);
 });

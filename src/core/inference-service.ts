@@ -1,8 +1,24 @@
 /** From a plan to the InferenceService, and back from a file to what tells whose it is. */
 import { createHash } from 'node:crypto';
 import { StalledError } from './errors.ts';
-import { canonicalJson, isJsonObject, type Json, type JsonObject, sortKeys } from './json.ts';
-import { ASSUMED_KSERVE, type DeploymentMode, type KServe, modeName, modeOfName } from './kserve.ts';
+import {
+  canonicalJson,
+  isJsonObject,
+  type Json,
+  type JsonObject,
+  sortKeys,
+  valueAt,
+  withoutNulls,
+} from './json.ts';
+import {
+  ASSUMED_KSERVE,
+  ASSUMED_VERSION,
+  BEFORE_NEW_NAMES,
+  type DeploymentMode,
+  type KServe,
+  modeName,
+  modeOfName,
+} from './kserve.ts';
 import type { Plan } from './plan.ts';
 import { formatPath } from './schema-faults.ts';
 import { checkStructure } from './structure.ts';
@@ -90,7 +106,12 @@ export function buildInferenceService(plan: Renderable): JsonObject {
 
 /** Fields in the order in which people look for them; the policy's own sorted in between. */
 function renderPredictor(plan: Renderable): JsonObject {
-  const { labels, annotations, ...pod } = plan.pod;
+  const { labels, annotations, ...pod } = withoutNulls(plan.pod);
+  const scaling = {
+    minReplicas: plan.replicas.min,
+    maxReplicas: plan.replicas.max,
+    ...renderStrategy(plan.rollout),
+  };
   return {
     ...(isJsonObject(labels) ? { labels: sortKeys(labels) } : {}),
     annotations: sortKeys({
@@ -98,17 +119,17 @@ function renderPredictor(plan: Renderable): JsonObject {
       [REVISION]: plan.revision,
       [SHA]: plan.sha,
     }),
-    minReplicas: plan.replicas.min,
-    maxReplicas: plan.replicas.max,
-    ...renderStrategy(plan.rollout),
+    ...scaling,
     ...sorted(pod),
+    // Again, for nothing from a pod may take their place.
+    ...scaling,
     model: {
       modelFormat: { name: plan.modelFormat.name, ...present({ version: plan.modelFormat.version }) },
       runtime: plan.runtime,
       protocolVersion: plan.protocolVersion,
       storageUri: plan.storageUri,
       resources: { requests: sortKeys(plan.resources.requests), limits: sortKeys(plan.resources.limits) },
-      ...sorted(plan.container),
+      ...sorted(withoutNulls(plan.container)),
     },
   };
 }
@@ -143,10 +164,45 @@ function hashSpec(predictor: JsonObject, labels: Json, annotations: Json, sha: s
     .slice(0, 16);
 }
 
+/**
+ * Takes a manifest over to the mode its service exists in, since KServe cannot change that.
+ * @param manifest as {@link renderInferenceService} made it
+ * @returns the same service in the other mode, spelled for the same version of KServe
+ */
+export function withMode(manifest: string, mode: DeploymentMode): string {
+  const object = readYaml('', manifest).documents[0]?.value;
+  const spelled = textAt(object, ['metadata', 'annotations', DEPLOYMENT_MODE]) ?? '';
+  if (!isJsonObject(object) || modeOfName(spelled) === mode) return manifest;
+  const metadata = objectAt(object, ['metadata']);
+  const version =
+    spelled === 'RawDeployment' || spelled === 'Serverless' ? BEFORE_NEW_NAMES : ASSUMED_VERSION;
+  const annotations = { ...objectAt(metadata, ['annotations']), [DEPLOYMENT_MODE]: modeName(mode, version) };
+  const predictor = objectAt(object, ['spec', 'predictor']);
+  const { [SPEC_HASH]: _, ...own } = objectAt(predictor, ['annotations']);
+  const specHash = hashSpec(
+    { ...predictor, annotations: own },
+    metadata['labels'] ?? {},
+    annotations,
+    textAt(predictor, ['annotations', SHA]) ?? '',
+  );
+  return toYaml({
+    ...object,
+    metadata: { ...metadata, annotations },
+    spec: { predictor: { ...predictor, annotations: sortKeys({ ...own, [SPEC_HASH]: specHash }) } },
+  });
+}
+
+const objectAt = (value: Json, path: readonly string[]): JsonObject => {
+  const found = valueAt(value, path);
+  return isJsonObject(found) ? found : {};
+};
+
 /** What an existing file says about whose it is. */
 export interface ManagedManifest {
   /** Whether modelhook may replace it: one document with our label. */
   managed: boolean;
+  /** 0 where it cannot be read. */
+  documents: number;
   repository: string | null;
   target: { namespace: string; name: string } | null;
   revision: string | null;
@@ -157,6 +213,7 @@ export interface ManagedManifest {
 
 const UNMANAGED: ManagedManifest = {
   managed: false,
+  documents: 0,
   repository: null,
   target: null,
   revision: null,
@@ -171,12 +228,14 @@ const UNMANAGED: ManagedManifest = {
 export function readManaged(text: string): ManagedManifest {
   const { documents, faults } = readYaml('', text);
   const [document, ...others] = documents;
-  if (faults.length > 0 || document === undefined || others.length > 0) return UNMANAGED;
+  if (faults.length > 0 || document === undefined || others.length > 0)
+    return { ...UNMANAGED, documents: documents.length };
   const { value } = document;
   const pod = ['spec', 'predictor', 'annotations'];
   const namespace = textAt(value, ['metadata', 'namespace']);
   const name = textAt(value, ['metadata', 'name']);
   return {
+    documents: 1,
     managed: textAt(value, ['metadata', 'labels', MANAGED_BY]) === 'modelhook',
     repository: textAt(value, ['metadata', 'annotations', REPOSITORY]),
     target: namespace === null || name === null ? null : { namespace, name },
@@ -186,8 +245,7 @@ export function readManaged(text: string): ManagedManifest {
   };
 }
 
-function textAt(value: Json, path: readonly string[]): string | null {
-  let at: Json | undefined = value;
-  for (const key of path) at = isJsonObject(at) && Object.hasOwn(at, key) ? at[key] : undefined;
-  return typeof at === 'string' ? at : null;
+function textAt(value: Json | undefined, path: readonly string[]): string | null {
+  const text = valueAt(value, path);
+  return typeof text === 'string' ? text : null;
 }

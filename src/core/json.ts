@@ -35,3 +35,24 @@ export function mergeJson(base: JsonObject, over: JsonObject): JsonObject {
   }
   return merged;
 }
+
+/** @returns what stands at a path of keys; undefined where there is nothing. Inherited names are nothing too. */
+export function valueAt(value: Json | undefined, path: readonly string[]): Json | undefined {
+  return path.reduce<Json | undefined>(
+    (at, key) => (isJsonObject(at) && Object.hasOwn(at, key) ? at[key] : undefined),
+    value,
+  );
+}
+
+/** @returns a copy without the fields that are null, at every depth: to Kubernetes they are not there */
+export function withoutNulls(object: JsonObject): JsonObject {
+  return Object.fromEntries(
+    Object.entries(object).flatMap(([key, value]) => (value === null ? [] : [[key, dropNulls(value)]])),
+  );
+}
+
+/** A null in a list is an item of it, and stays. */
+function dropNulls(value: Json): Json {
+  if (Array.isArray(value)) return value.map(dropNulls);
+  return isJsonObject(value) ? withoutNulls(value) : value;
+}

@@ -18,6 +18,10 @@ export interface KServeVersion {
   minor: number;
 }
 
+/** The last with the old names of the modes. */
+export const BEFORE_NEW_NAMES: KServeVersion = { major: 0, minor: 15 };
+export const ASSUMED_VERSION: KServeVersion = { major: 0, minor: 20 };
+
 const VERSION = /^v?(\d{1,4})\.(\d{1,4})(?:[.+-].*)?$/;
 
 /** @returns whether {@link parseKServeVersion} can read it */

@@ -16,8 +16,6 @@ export interface Decided {
   kserve: KServe;
   /** The deployment mode, as KServe spells it there. */
   mode: string;
-  /** Whether it is that of the service that exists. */
-  kept: boolean;
 }
 
 /** @returns a line each, in the order in which things are decided */
@@ -26,6 +24,8 @@ export function describeDecisions(decided: Decided): string[] {
   const from = (field: string): string => (policy.defaulted.has(field) ? 'the default' : 'from the policy');
   return [
     `target ${formatTarget(target)}${targetOrigin(policy, values)}`,
+    `environment ${policy.environment}, ${policy.defaulted.has('environment') ? "the policy's name" : 'from the policy'}`,
+    ...(policy.conventions === 'alauda' ? ['conventions alauda, from the policy'] : []),
     ...runtime.decisions,
     `protocol ${policy.protocolVersion}, ${from('protocolVersion')}`,
     ...cardDecision(policy, values),
@@ -34,7 +34,7 @@ export function describeDecisions(decided: Decided): string[] {
     `requests ${quantities(policy, 'requests')}`,
     `limits ${quantities(policy, 'limits')}`,
     gpuDecision(policy),
-    `replicas ${policy.replicas.min} to ${policy.replicas.max}, ${from('replicas')}`,
+    `replicas ${policy.replicas.min} (${from('replicas.min')}) to ${policy.replicas.max} (${from('replicas.max')})`,
     modeDecision(decided),
     policy.delivery.gitops === null
       ? `applied to cluster ${target.cluster}`
@@ -78,10 +78,9 @@ function gpuDecision({ gpu }: Policy): string {
   return `GPU ${gpu.name === null ? 'from the policy' : `profile ${gpu.name}`}: ${resources.join(', ')}`;
 }
 
-function modeDecision({ policy, kserve, mode, kept }: Decided): string {
+function modeDecision({ policy, kserve, mode }: Decided): string {
   const { min, max } = policy.replicas;
-  const auto = kept ? 'kept, as the service exists in it' : `as replicas are ${min} to ${max}`;
-  const why = policy.deploymentMode === 'auto' ? auto : 'from the policy';
+  const why = policy.deploymentMode === 'auto' ? `as replicas are ${min} to ${max}` : 'from the policy';
   const version =
     kserve.version === null ? 'a KServe whose version is not known' : `KServe ${kserve.version}`;
   return `deployment mode ${mode}, ${why}, for ${version}`;

@@ -56,6 +56,7 @@ describe('makePlan', () => {
       why: 'Policy production deploys it: repository plain:ml/vision/iris matches plain:ml/**, tag v1.0.0 matches v*.',
       decisions: [
         `target default/vision/iris, from \${repository.name}`,
+        "environment production, the policy's name",
         'runtime mlserver, named by the policy, from the runtime catalogue',
         'model format sklearn, from library_name of the model card',
         'protocol v2, the default',
@@ -63,7 +64,7 @@ describe('makePlan', () => {
         'requests cpu 1 (default), memory 4Gi (default)',
         'limits cpu 4 (default), memory 16Gi (default), ephemeral-storage 10Gi (default)',
         'no GPU',
-        'replicas 1 to 1, the default',
+        'replicas 1 (the default) to 1 (the default)',
         'deployment mode Standard, as replicas are 1 to 1, for a KServe whose version is not known',
         'committed to fleet as default/vision/iris.yaml, the default',
       ],
@@ -131,25 +132,22 @@ describe('makePlan', () => {
     expect(() => planOf({ target: { namespace: 'a', name: `\${branch}` } })).toThrow(/has no value here/);
   });
 
-  it('keeps the mode of a service that exists, where the policy leaves it open', () => {
-    const plan = planOf({ replicas: { min: 1, max: 3 } }, { presentMode: 'Standard' });
-    expect(plan.deploymentMode).toBe('Standard');
-    expect(plan.decisions).toContain(
-      'deployment mode Standard, kept, as the service exists in it, for a KServe whose version is not known',
-    );
-    expect(planOf({}, { presentMode: 'Knative' }).deploymentMode).toBe('Knative');
+  it.each([
+    [{}, ['Standard', 'Knative']],
+    [{ replicas: { min: 1, max: 3 } }, ['Knative', 'Standard']],
+    [{ replicas: { min: 0, max: 3 } }, ['Knative']],
+    [{ rollout: { strategy: 'Recreate' } }, ['Standard']],
+    [{ deploymentMode: 'Standard' }, ['Standard']],
+    [{ deploymentMode: 'Knative' }, ['Knative']],
+  ])('says in which modes %j can be deployed', (spec, modes) => {
+    expect(planOf(spec).modes).toEqual(modes);
   });
 
-  it.each([
-    [{ deploymentMode: 'Standard' }, 'Knative'],
-    [{ deploymentMode: 'Knative' }, 'Standard'],
-    [{ replicas: { min: 0, max: 3 } }, 'Standard'],
-    [{ rollout: { strategy: 'Recreate' } }, 'Knative'],
-  ] as const)('refuses %j for a service that exists in %s mode', (spec, presentMode) => {
-    expect(() => planOf(spec, { presentMode })).toThrow(StalledError);
-    expect(() => planOf(spec, { presentMode })).toThrow(
-      new RegExp(`default/vision/iris exists in ${presentMode} mode.*delete the service first`),
-    );
+  it('names the service the same in each mode that the replicas may bring', () => {
+    const target = { namespace: 'team-vision-production' };
+    const repository = 'plain:ml/a-rather-long-model-name-of-thirty-five';
+    const nameOf = (replicas: object): string => planOf({ target, replicas }, { repository }).target.name;
+    expect(nameOf({ min: 1, max: 3 })).toBe(nameOf({ min: 1, max: 1 }));
   });
 
   it.each([

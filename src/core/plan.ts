@@ -1,10 +1,12 @@
 /** Everything that is decided before rendering: from a policy, a ref and a model card to a plan. */
-import { ALAUDA_KSERVE, alaudaContainer, alaudaMetadata, alaudaWarnings } from './alauda.ts';
+import { alaudaContainer, alaudaMetadata, alaudaWarnings } from './alauda.ts';
 import { StalledError } from './errors.ts';
 import { cpuImageDoubt } from './gpu-profile.ts';
 import { type JsonObject, mergeJson } from './json.ts';
 import {
   ASSUMED_KSERVE,
+  ASSUMED_VERSION,
+  BEFORE_NEW_NAMES,
   type DeploymentMode,
   type KServe,
   type KServeVersion,
@@ -18,7 +20,7 @@ import { describeDecisions } from './plan-decisions.ts';
 import { modeOf, type Policy, type PolicySet } from './policy.ts';
 import { resolveTarget, valuesOf } from './policy-target.ts';
 import { revisionOf } from './ref-event.ts';
-import { modeConflict, type PlanSummary, type Target } from './rollout.ts';
+import type { PlanSummary, Target } from './rollout.ts';
 import { type ChosenRuntime, chooseRuntime } from './runtime.ts';
 import { storageUriFault, storageUriWarning } from './storage-uri.ts';
 import { fillTemplate, type TemplateValues, variablesOf } from './template.ts';
@@ -39,11 +41,10 @@ export interface PlanInput {
   modelCard: ModelCardInput;
   /** Of the target's cluster; left out where nothing is known of it. */
   kserve?: KServe | undefined;
-  /** The mode of the target where it is deployed already; left out where it is not, or not known. */
-  presentMode?: DeploymentMode | undefined;
 }
 
 export interface Plan extends Omit<PlanSummary, 'gitops'> {
+  deploymentMode: DeploymentMode;
   /** null: applied to the cluster */
   gitops: string | null;
   policy: string;
@@ -113,7 +114,7 @@ export function makePlan(input: PlanInput): Plan {
   const storageUri = fillStorageUri(policy, values);
   const path = fillPath(policy, values);
   const conventions = applyConventions(policy, { values, projectId, runtime });
-  const deploymentMode = chooseMode(policy, target, input.presentMode);
+  const deploymentMode = modeOf(policy);
   const kserveVersion = kserve.version === null ? conventions.kserve : parseKServeVersion(kserve.version);
   const mode = modeName(deploymentMode, kserveVersion);
   const doubtful = storageUriWarning(storageUri);
@@ -144,6 +145,7 @@ export function makePlan(input: PlanInput): Plan {
     path,
     adopt: policy.delivery.adopt,
     updateExisting: policy.updateExisting,
+    modes: modesOf(policy),
     why: `Policy ${policy.name} deploys it: ${explainMatch(policy, input).reason}.`,
     decisions: describeDecisions({
       policy,
@@ -154,7 +156,6 @@ export function makePlan(input: PlanInput): Plan {
       path,
       kserve,
       mode,
-      kept: deploymentMode !== modeOf(policy),
     }),
     warnings: [
       ...runtime.warnings,
@@ -165,18 +166,12 @@ export function makePlan(input: PlanInput): Plan {
   };
 }
 
-/**
- * The policy's mode, or with `auto` that of a service that exists: KServe refuses to change it.
- * @throws StalledError where the policy cannot do with the mode there is
- */
-function chooseMode(policy: Policy, target: Target, present: DeploymentMode | undefined): DeploymentMode {
+/** @returns the policy's mode, and with `auto` the other one too where the policy can do with it: KServe changes neither */
+function modesOf(policy: Policy): [DeploymentMode, ...DeploymentMode[]] {
   const wanted = modeOf(policy);
-  if (present === undefined || present === wanted) return wanted;
-  const unfit =
-    policy.deploymentMode !== 'auto' ||
-    (present === 'Standard' ? policy.replicas.min === 0 : policy.rollout !== null);
-  if (!unfit) return present;
-  throw modeConflict(policy.name, target, present, wanted);
+  if (policy.deploymentMode !== 'auto') return [wanted];
+  if (wanted === 'Standard') return policy.rollout === null ? ['Standard', 'Knative'] : ['Standard'];
+  return policy.replicas.min === 0 ? ['Knative'] : ['Knative', 'Standard'];
 }
 
 interface Conventions extends Pick<Plan, 'labels' | 'annotations' | 'pod' | 'container'> {
@@ -200,7 +195,7 @@ function applyConventions(
       annotations: { ...own.annotations, ...claim },
       pod,
       container: policy.container,
-      kserve: { major: 0, minor: 20 },
+      kserve: ASSUMED_VERSION,
       warnings: [],
     };
   const description = fillTemplate(policy.description, 'spec.description', around.values);
@@ -212,7 +207,8 @@ function applyConventions(
     annotations: { ...valid.originals, ...annotations, ...own.annotations, ...claim },
     pod: { ...pod, hostIPC: true },
     container: alaudaContainer(around.runtime, policy.container),
-    kserve: ALAUDA_KSERVE,
+    // Alauda AI's own is older than the names Standard and Knative.
+    kserve: BEFORE_NEW_NAMES,
     warnings: alaudaWarnings(input),
   };
 }

@@ -1,7 +1,7 @@
 /** What a policy means where it says nothing. */
 import { compileGlobs } from './glob.ts';
 import type { GpuProfile } from './gpu-profile.ts';
-import { isJsonObject, type JsonObject } from './json.ts';
+import { type JsonObject, valueAt } from './json.ts';
 import type { Policy } from './policy.ts';
 import type { PolicySpec } from './policy-schema.ts';
 
@@ -65,7 +65,8 @@ const DEFAULTED = [
   'resources.requests.memory',
   'resources.limits.cpu',
   'resources.limits.memory',
-  'replicas',
+  'replicas.min',
+  'replicas.max',
   'storage.uri',
   'storage.ephemeralStorage',
   'delivery.path',
@@ -73,9 +74,8 @@ const DEFAULTED = [
 ];
 
 function isStated(spec: PolicySpec, path: string): boolean {
-  const value = path
-    .split('.')
-    .reduce<unknown>((at, key) => (isJsonObject(at) && Object.hasOwn(at, key) ? at[key] : undefined), spec);
+  // Read from YAML: plain data.
+  const value = valueAt(spec as unknown as JsonObject, path.split('.'));
   return value !== undefined && value !== null;
 }
 

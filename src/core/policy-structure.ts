@@ -1,7 +1,7 @@
 /** What a policy puts into the InferenceService, checked against the structure of KServe's own CRD. */
 import { buildInferenceService, type Renderable } from './inference-service.ts';
 import type { JsonObject } from './json.ts';
-import type { KServe } from './kserve.ts';
+import { ASSUMED_VERSION, type KServe } from './kserve.ts';
 import { modeOf, type Policy } from './policy.ts';
 import type { Report } from './schema-faults.ts';
 import { checkStructure } from './structure.ts';
@@ -110,7 +110,7 @@ const standIn = (policy: Policy): Renderable => ({
   resources: policy.resources,
   replicas: policy.replicas,
   deploymentMode: modeOf(policy),
-  kserveVersion: { major: 0, minor: 20 },
+  kserveVersion: ASSUMED_VERSION,
   rollout: policy.rollout,
   labels: policy.labels,
   annotations: policy.annotations,

@@ -2,7 +2,7 @@
 import { StalledError } from './errors.ts';
 import type { ModelCard } from './model-card.ts';
 import { kubernetesName, MAX_NAME, MAX_NAME_AND_NAMESPACE, MIN_HASHED_NAME } from './names.ts';
-import { modeOf, type Policy } from './policy.ts';
+import type { Policy } from './policy.ts';
 import { parseRef, parseRepositoryId, revisionOf, shortSha } from './ref-event.ts';
 import type { Target } from './rollout.ts';
 import { fillTemplate, type TemplateValues, variablesOf } from './template.ts';
@@ -43,7 +43,8 @@ export function valuesOf(policy: Policy, event: RefAtCommit, card: ModelCard | n
 export function resolveTarget(policy: Policy, values: TemplateValues): Target {
   const { cluster } = policy.target;
   const namespace = fillName(policy.target.namespace, 'spec.target.namespace', values, 63);
-  const room = modeOf(policy) === 'Standard' ? MAX_NAME_AND_NAMESPACE - namespace.length : MAX_NAME;
+  // The same name in each mode: with `auto` the mode follows the replicas, and the name must not.
+  const room = policy.deploymentMode === 'Knative' ? MAX_NAME : MAX_NAME_AND_NAMESPACE - namespace.length;
   const limit = Math.min(MAX_NAME, room);
   const name = fillName(
     policy.target.name,

@@ -103,7 +103,8 @@ export interface PlanSummary {
   path: string;
   adopt: boolean;
   updateExisting: boolean;
-  deploymentMode: DeploymentMode;
+  /** The mode of the manifest, and after it one that the policy can do with where the service exists in that. */
+  modes: readonly [DeploymentMode, ...DeploymentMode[]];
   /** Why this policy deploys this ref, one sentence. */
   why: string;
   /** What was chosen and from where, a line each, in the order in which it was decided. */

@@ -29,7 +29,7 @@ export function deliveryOf(rolloutId: string, given: Partial<Delivery> = {}): De
     manifest: manifestOf(repository, target, revision),
     adopt: false,
     updateExisting: true,
-    deploymentMode: 'Standard',
+    modes: ['Standard'],
     ...given,
   };
 }
@@ -143,20 +143,45 @@ export function describeTarget(create: () => Promise<TargetSite>): void {
     expect(String(refused)).toContain('already holds models/iris, not models/rose');
   });
 
-  test('refuses to change the deployment mode of a service that exists', async () => {
+  test('takes a service over to the mode it exists in where the policy can do with it, and refuses it else', async () => {
     const site = await create();
     const first = deliveryOf('r1');
-    const old = first.manifest.replace(
-      '  annotations:\n',
-      '  annotations:\n    serving.kserve.io/deploymentMode: RawDeployment\n',
-    );
-    await deliver(site, { ...first, manifest: old });
-    const other = deliveryOf('r2', { revision: 'v1.1.0', deploymentMode: 'Knative' });
-    const refused = failureOf((await deliver(site, other)).get('r2'));
+    const inMode = (manifest: string, mode: string): string =>
+      manifest.replace('  annotations:\n', `  annotations:\n    serving.kserve.io/deploymentMode: ${mode}\n`);
+    await deliver(site, { ...first, manifest: inMode(first.manifest, 'RawDeployment') });
+    const other = deliveryOf('r2', { revision: 'v1.1.0', modes: ['Knative'] });
+    const knative = { ...other, manifest: inMode(other.manifest, 'Serverless') };
+    const refused = failureOf((await deliver(site, knative)).get('r2'));
     expect(refused).toBeInstanceOf(StalledError);
     expect(String(refused)).toContain('default/models/iris exists in Standard mode');
-    const same = deliveryOf('r3', { revision: 'v1.1.0' });
-    expect((await deliver(site, same)).get('r3')).toMatchObject({ kind: 'delivered' });
+    const either = { ...knative, rolloutId: 'r3', modes: ['Knative', 'Standard'] as const };
+    const outcome = (await deliver(site, either)).get('r3');
+    const now = await site.read(first.path);
+    expect(outcome).toMatchObject({ kind: 'delivered', manifest: now });
+    expect(now).toContain('serving.kserve.io/deploymentMode: RawDeployment');
+    expect(now).toContain('modelhook.dev/revision: v1.1.0');
+    expect((await deliver(site, { ...either, rolloutId: 'r4' })).get('r4')).toMatchObject({
+      kind: 'delivered',
+      receipt: { commit: null },
+    });
+  });
+
+  test('adopts a file that nobody manages, but neither another service nor other documents beside it', async () => {
+    const site = await create();
+    const delivery = deliveryOf('r1', { adopt: true });
+    const foreign = delivery.manifest.replace('    app.kubernetes.io/managed-by: modelhook\n', '    a: b\n');
+    await site.put(delivery.path, foreign.replace('name: iris', 'name: rose'));
+    expect(String(failureOf((await deliver(site, delivery)).get('r1')))).toContain(
+      'already holds models/rose',
+    );
+    await site.put(delivery.path, `${foreign}---\nkind: ConfigMap\n`);
+    const beside = (await deliver(site, { ...delivery, rolloutId: 'r2' })).get('r2');
+    expect(String(failureOf(beside))).toContain('holds 2 documents');
+    await site.put(delivery.path, foreign);
+    expect((await deliver(site, { ...delivery, rolloutId: 'r3' })).get('r3')).toMatchObject({
+      kind: 'delivered',
+    });
+    expect(await site.read(delivery.path)).toBe(delivery.manifest);
   });
 
   test('refuses to change an existing service where the policy does not update', async () => {

@@ -92,9 +92,7 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
     outcomes: Outcomes,
   ): Promise<void> {
     for (;;) {
-      const on = head ?? (await learnHead(batch, outcomes));
-      head = on;
-      const changes = await decide(batch, on, stillWanted, outcomes);
+      const { on, changes } = await decideOnTheBranch(batch, stillWanted, outcomes);
       if (changes.length === 0) return;
       const refusal = await commitAndPush(changes, on, outcomes);
       if (refusal === null) return;
@@ -107,6 +105,30 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
       if (refusal.transient) throw refusal.error;
       return findCulprit(changes, refusal.error, stillWanted, outcomes);
     }
+  }
+
+  /**
+   * Decides on the branch as it was at the last push, and where that makes a last word, on the branch as it is: only a
+   * push would have found out that it has moved, and what is refused or unchanged needs none.
+   */
+  async function decideOnTheBranch(
+    batch: readonly Delivery[],
+    stillWanted: StillWanted,
+    outcomes: Outcomes,
+  ): Promise<{ on: string | null; changes: Delivery[] }> {
+    const remembered = head;
+    if (remembered !== undefined) {
+      const decided: Outcomes = new Map();
+      const changes = await decide(batch, remembered, stillWanted, outcomes, decided);
+      const isLastWord = [...decided.values()].some(({ kind }) => kind !== 'dropped');
+      if (!isLastWord || (await learnHead(batch, outcomes)) === remembered) {
+        for (const [rolloutId, outcome] of decided) outcomes.set(rolloutId, outcome);
+        return { on: remembered, changes };
+      }
+    }
+    const on = await learnHead(batch, outcomes);
+    head = on;
+    return { on, changes: await decide(batch, on, stillWanted, outcomes, outcomes) };
   }
 
   /** The head has not moved, so this is no race: the server refuses something of what we push. Halves tell what. */
@@ -127,12 +149,17 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
     await deliver(undecided.slice(middle), stillWanted, outcomes);
   }
 
-  /** Compares a batch with what the branch holds. @returns those that change it, in order */
+  /**
+   * Compares what has no outcome yet with what the branch holds.
+   * @param decided where what needs no push gets its outcome
+   * @returns those that change it, in order
+   */
   async function decide(
     batch: readonly Delivery[],
     on: string | null,
     stillWanted: StillWanted,
     outcomes: Outcomes,
+    decided: Outcomes,
   ): Promise<Delivery[]> {
     const open = batch.filter(({ rolloutId }) => !outcomes.has(rolloutId));
     const tree = await readTree(
@@ -143,22 +170,23 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
     const wanted = await stillWanted(open.map(({ rolloutId }) => rolloutId));
     const changes: Delivery[] = [];
     for (const delivery of open) {
-      const { rolloutId, path, manifest } = delivery;
+      const { rolloutId, path } = delivery;
       if (!wanted.has(rolloutId)) {
-        outcomes.set(rolloutId, { kind: 'dropped' });
+        decided.set(rolloutId, { kind: 'dropped' });
         continue;
       }
       const judgement = judge(delivery, tree.at(path), name);
-      if (judgement.kind === 'refuse') outcomes.set(rolloutId, { kind: 'failed', error: judgement.error });
+      if (judgement.kind === 'refuse') decided.set(rolloutId, { kind: 'failed', error: judgement.error });
       else if (judgement.kind === 'keep')
-        outcomes.set(rolloutId, {
+        decided.set(rolloutId, {
           kind: 'delivered',
           receipt: receipt(null, path),
           message: judgement.message,
+          manifest: judgement.manifest,
         });
       else {
-        tree.write(path, manifest);
-        changes.push(delivery);
+        tree.write(path, judgement.manifest);
+        changes.push({ ...delivery, manifest: judgement.manifest });
       }
     }
     return changes;
@@ -213,6 +241,7 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
     kind: 'delivered',
     receipt: receipt(commit, delivery.path),
     message: `Committed ${shortSha(commit ?? '')} to ${name}`,
+    manifest: delivery.manifest,
   });
 
   return {

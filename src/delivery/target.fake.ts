@@ -25,7 +25,7 @@ export function createFakeTarget(name: string): FakeTarget {
       const outcomes = new Map<string, DeliveryOutcome>();
       const wanted = await stillWanted(batch.map(({ rolloutId }) => rolloutId));
       for (const delivery of batch) {
-        const { rolloutId, path, manifest } = delivery;
+        const { rolloutId, path } = delivery;
         const text = files.get(path);
         const entry: Entry = text === undefined ? { kind: 'nothing' } : { kind: 'file', text };
         const judgement = judge(delivery, entry, name);
@@ -38,14 +38,16 @@ export function createFakeTarget(name: string): FakeTarget {
             kind: 'delivered',
             receipt: { commit: null, path, pullRequest: null },
             message: judgement.message,
+            manifest: judgement.manifest,
           });
         else {
-          files.set(path, manifest);
+          files.set(path, judgement.manifest);
           const commit = commitOf(delivery);
           outcomes.set(rolloutId, {
             kind: 'delivered',
             receipt: { commit, path, pullRequest: null },
             message: `Committed ${shortSha(commit)} to ${name}`,
+            manifest: judgement.manifest,
           });
         }
       }

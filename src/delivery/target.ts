@@ -18,11 +18,13 @@ export interface Delivery {
   manifest: string;
   adopt: boolean;
   updateExisting: boolean;
-  deploymentMode: DeploymentMode;
+  /** The mode of the manifest, and those it may be taken over to. */
+  modes: readonly [DeploymentMode, ...DeploymentMode[]];
 }
 
 export type DeliveryOutcome =
-  | { kind: 'delivered'; receipt: Receipt; message: string }
+  /** `manifest` is what is there now: the delivery's, or that in the mode the service exists in. */
+  | { kind: 'delivered'; receipt: Receipt; message: string; manifest: string }
   /** Ended before its turn: a newer rollout took its place. */
   | { kind: 'dropped' }
   /** Its own fault or a failing remote; the error's class says which. */

@@ -51,9 +51,9 @@ export function createDeliver(deps: DeliverDeps): Stage {
 
   async function settle(rollout: Planned, outcome: DeliveryOutcome | undefined): Promise<void> {
     if (outcome?.kind === 'delivered') {
-      const { receipt, message } = outcome;
+      const { receipt, message, manifest } = outcome;
       await persist(() =>
-        store.rollouts.advance(rollout.id, { phase: 'delivered', stage: null, message, receipt }),
+        store.rollouts.advance(rollout.id, { phase: 'delivered', stage: null, message, receipt, manifest }),
       );
       log.info({ rollout: rollout.id, commit: receipt.commit, path: receipt.path }, 'rollout delivered');
     } else if (outcome?.kind !== 'dropped') {
@@ -101,6 +101,6 @@ function deliveryOf(rollout: Planned): Delivery {
     manifest,
     adopt: plan.adopt,
     updateExisting: plan.updateExisting,
-    deploymentMode: plan.deploymentMode,
+    modes: plan.modes,
   };
 }

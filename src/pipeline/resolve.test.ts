@@ -47,26 +47,6 @@ describe('a rollout whose ref is where the payload said', () => {
     expect(rollout.manifest).toContain('modelhook.dev/repository: plain:ml/iris');
   });
 
-  it('keeps the deployment mode of what is deployed already', async () => {
-    const { site, iris } = await siteWithIris();
-    const first = await site.rollOut(iris, 'v1');
-    await resolve(site);
-    const receipt = { commit: first.sha, path: 'default/vision/iris.yaml', pullRequest: null };
-    await site.store.rollouts.advance(first.id, {
-      phase: 'delivered',
-      stage: null,
-      message: 'Done',
-      receipt,
-    });
-    usePolicy(site, { replicas: { min: 1, max: 3 } });
-    await site.tag(iris, 'v2');
-    await site.match();
-    await resolve(site);
-    const second = (await site.rollouts()).at(-1);
-    expect(second).toMatchObject({ revision: 'v2', plan: { deploymentMode: 'Standard' } });
-    expect(second?.manifest).toContain('deploymentMode: Standard');
-  });
-
   it('is decided by the policies in force now, not by those when it was matched', async () => {
     const { site, iris } = await siteWithIris();
     const { id } = await site.rollOut(iris);

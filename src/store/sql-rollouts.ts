@@ -51,20 +51,6 @@ export function createRolloutStore({ db, write, now, instance, changed }: SqlCon
       return new Set(rows.map(({ id }) => id));
     },
 
-    async deployed({ cluster, namespace, name }) {
-      const row = await db
-        .selectFrom('rollouts')
-        .selectAll()
-        .where('cluster', '=', cluster)
-        .where('namespace', '=', namespace)
-        .where('name', '=', name)
-        .where('receipt', 'is not', null)
-        .orderBy('seq', 'desc')
-        .limit(1)
-        .executeTakeFirst();
-      return row ? rolloutOf(row) : null;
-    },
-
     async get(id) {
       const row = await db.selectFrom('rollouts').selectAll().where('id', '=', id).executeTakeFirst();
       if (!row) return null;

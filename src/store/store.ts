@@ -161,8 +161,6 @@ export interface RolloutStore {
   advance(id: string, change: RolloutChange): Promise<Rollout | null>;
   /** @returns those of the given rollouts that are not final: what may still be delivered */
   stillWanted(ids: readonly string[]): Promise<Set<string>>;
-  /** @returns what was delivered last to a target, with or without a change; null: nothing was, as far as is known */
-  deployed(target: Target): Promise<Rollout | null>;
   get(id: string): Promise<(Rollout & { transitions: Transition[] }) | null>;
   list(query: ListQuery): Promise<Page<Rollout>>;
 }
