@@ -1,4 +1,6 @@
 /** The only file that constructs: configuration in, a service that starts and stops in order out. */
+import type { ClusterReader } from './cluster/cluster.ts';
+import { createKubernetesReader, type KubeconfigAccess } from './cluster/kubernetes.ts';
 import { type Config, type GitForgeConfig, type GitopsConfig, knownNames } from './config.ts';
 import { messageOf } from './core/errors.ts';
 import { parseRepositoryId } from './core/ref-event.ts';
@@ -171,6 +173,9 @@ function createMirrors({ forges, cache }: Config) {
 function accessOf({ url, token, ssh, ca }: GitForgeConfig): RemoteAccess {
   return { url, token: token?.reveal() ?? null, ssh: ssh ?? null, ca: ca ?? null };
 }
+
+/** A cluster, for commands that look into one. Its client loads when it is asked. */
+export const composeCluster = (access: KubeconfigAccess): ClusterReader => createKubernetesReader(access);
 
 /** One small fact that outlives a restart. */
 const factOf = (store: Store, key: string) => ({

@@ -2,7 +2,6 @@
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { type Command, Option } from 'commander';
-import { createKubernetesReader } from '../cluster/kubernetes.ts';
 import { knownNames, loadConfigWithoutSecrets } from '../config.ts';
 import { parseCrd, reduceCrd } from '../core/crd.ts';
 import { messageOf } from '../core/errors.ts';
@@ -66,7 +65,9 @@ export const kserveOf = ({ known, kserve }: LoadOptions & { kserve: KServe }, cl
 async function readStructure({ crd, kubeconfig, context }: KServeOptions): Promise<Structure | null> {
   if (crd !== undefined) return usable(`--crd ${crd}`, () => readCrd(crd));
   if (kubeconfig !== undefined) {
-    const cluster = createKubernetesReader({ file: kubeconfig, context });
+    // Everything the controller is made of: not for the commands that need none of it.
+    const { composeCluster } = await import('../compose.ts');
+    const cluster = composeCluster({ file: kubeconfig, context });
     return usable('--kubeconfig', async () => reduceCrd(await cluster.inferenceServiceCrd()));
   }
   if (context === undefined) return null;

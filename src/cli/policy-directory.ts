@@ -1,7 +1,7 @@
 /** Policies from a directory on disk, for the commands that work without a controller. */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import { type Fault, messageOf } from '../core/errors.ts';
 import type { PolicyFile } from '../core/policy-documents.ts';
 import { type LoadedPolicies, type LoadOptions, loadPolicies } from '../core/policy-files.ts';
@@ -16,7 +16,8 @@ import { UsageError } from './usage-error.ts';
 export async function loadPolicyDirectory(path: string, options: LoadOptions): Promise<LoadedPolicies> {
   const { files, notes } = await readFiles(path);
   const loaded = loadPolicies(files, path, options);
-  return { ...loaded, notes: [...notes, ...loaded.notes] };
+  const empty = loaded.policies?.policies.length === 0 ? [nothingIn(path)] : [];
+  return { ...loaded, notes: [...notes, ...loaded.notes], warnings: [...empty, ...loaded.warnings] };
 }
 
 async function readFiles(path: string): Promise<{ files: PolicyFile[]; notes: Fault[] }> {
@@ -25,7 +26,7 @@ async function readFiles(path: string): Promise<{ files: PolicyFile[]; notes: Fa
       return { files: [readStart(path)], notes: isPolicyFile(path) ? [] : [misnamed(path)] };
     const entries = await readdir(path, { recursive: true, withFileTypes: true });
     const paths = entries
-      .filter((entry) => entry.isFile() && /\.ya?ml$/.test(entry.name))
+      .filter((entry) => entry.isFile() && /\.ya?ml$/.test(entry.name) && !isOfGit(entry.parentPath))
       .map((entry) => join(entry.parentPath, entry.name))
       .sort();
     const files: PolicyFile[] = [];
@@ -36,7 +37,18 @@ async function readFiles(path: string): Promise<{ files: PolicyFile[]; notes: Fa
   }
 }
 
+/** A branch may be called x.yaml, and is no file of a commit. */
+const isOfGit = (folder: string): boolean => folder.split(sep).includes('.git');
+
 const isPolicyFile = (path: string): boolean => path.endsWith('.yaml');
+
+/** A check that looks at the wrong folder would be green for ever. */
+const nothingIn = (path: string): Fault => ({
+  file: path,
+  line: 1,
+  column: 1,
+  message: 'no policy is in it; is it the right folder?',
+});
 
 /** A file that looks like a policy and is none to the controller is worth a word. */
 const misnamed = (file: string): Fault => ({

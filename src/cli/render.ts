@@ -3,7 +3,7 @@ import { Command, Option } from 'commander';
 import { CRD_HELP } from './kserve-options.ts';
 import { type ManifestOptions, makeManifests, withManifestOptions } from './manifests.ts';
 import { describeOthers } from './plan-text.ts';
-import { printable } from './printable.ts';
+import { oneLine, printable } from './printable.ts';
 
 interface RenderOptions extends ManifestOptions {
   output: 'yaml' | 'json';
@@ -48,7 +48,7 @@ async function render(options: RenderOptions): Promise<void> {
     const tell = (text: string) => process.stderr.write(printable(`policy ${policy.name}: ${text}\n`));
     for (const warning of plan?.warnings ?? []) tell(`warning: ${warning}`);
     if (policy.suspend) tell('note: suspended, so its rollouts wait');
-    if (outcome.error !== null) failures.push(`policy ${policy.name}: ${outcome.error.message}`);
+    if (outcome.error !== null) failures.push(oneLine(`policy ${policy.name}: ${outcome.error.message}`));
     else
       manifests.push(output === 'yaml' ? outcome.manifest : `${JSON.stringify(outcome.object, null, 2)}\n`);
   }

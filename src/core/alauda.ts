@@ -16,6 +16,7 @@ const LABEL_KEYS = [
   'aml.cpaas.io/runtime-type',
   'service.subdomain',
 ];
+/** Without the deadline, which a large model may need longer. */
 const ANNOTATION_KEYS = [
   'aml-model-repo',
   'aml-model-repo-branch',

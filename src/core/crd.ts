@@ -46,7 +46,11 @@ export function parseCrd(text: string): Structure {
     // Not readYaml: KServe's CRD is twice as large as the largest policy may be.
     crd = parse(text, { maxAliasCount: 0, logLevel: 'error', prettyErrors: false });
   } catch (error) {
-    throw new StalledError(`the CRD is not valid YAML: ${messageOf(error)}`, GET_CRD, { cause: error });
+    throw new StalledError(
+      `the CRD is not valid YAML: ${error instanceof RangeError ? 'it is nested too deeply' : messageOf(error)}`,
+      GET_CRD,
+      { cause: error },
+    );
   }
   return reduceCrd(crd);
 }

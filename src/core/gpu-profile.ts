@@ -89,14 +89,22 @@ export function checkGpuResources(
       `asks for whole cards, ${shares.join(' and ')} for shares; keep one of the two`,
     );
   const cores = resources['nvidia.com/gpucores'];
-  if (cores !== undefined && !(Number(cores) >= 1 && Number(cores) <= 100))
+  if (cores !== undefined && Number(cores) > 100)
     report([...path, 'nvidia.com/gpucores'], `is a percentage of a card, 1 to 100, got ${cores}`);
   for (const [name, value] of Object.entries(resources)) {
-    if (!isQualifiedKey(name)) report([...path, name], 'is no name of a resource, such as nvidia.com/gpu');
+    if (!isQualifiedKey(name) || !name.includes('/'))
+      report([...path, name], 'is no name of a device: it has a domain, such as nvidia.com/gpu');
     else if ([WHOLE_CARD, ...SHARES].includes(name) && !/^[1-9]\d*$/.test(value))
       report([...path, name], `must be a whole number of at least 1, got ${value}`);
   }
 }
+
+/** Vendors whose devices are GPUs or take their place. */
+const VENDORS =
+  /^(?:nvidia|amd|gpu\.intel|intel|habana|huawei|hygon|cambricon|metax-tech|mthreads|iluvatar)\.(?:com|ai)\//;
+
+/** @returns whether a resource is a GPU, by the domain of its vendor */
+export const isGpu = (resource: string): boolean => VENDORS.test(resource);
 
 /** Formats whose servers have one image for CPUs and one for GPUs, between which KServe chooses. */
 const IMAGE_BY_HARDWARE = ['huggingface', 'vLLM', 'tensorflow', 'pytorch'];
@@ -107,11 +115,11 @@ const IMAGE_BY_HARDWARE = ['huggingface', 'vLLM', 'tensorflow', 'pytorch'];
  * @returns why the wrong image may run, and what to do; null where it will not
  */
 export function cpuImageDoubt(
-  { gpu, container }: { gpu: GpuProfile | null; container: JsonObject },
+  { resources, container }: { resources: { limits: Record<string, string> }; container: JsonObject },
   format: string,
 ): string | null {
   const known = (name: string): boolean => name === WHOLE_CARD || name.startsWith('nvidia.com/mig-');
-  const names = Object.keys(gpu?.resources ?? {});
+  const names = Object.keys(resources.limits).filter(isGpu);
   if (names.length === 0 || names.some(known) || !IMAGE_BY_HARDWARE.includes(format)) return null;
   if ('runtimeVersion' in container || 'image' in container) return null;
   return (

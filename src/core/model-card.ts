@@ -94,16 +94,29 @@ function lineValue(text: string, key: string): string | null {
   const prefix = `${key}:`;
   const line = text.split('\n').find((candidate) => candidate.startsWith(prefix));
   const value = line?.slice(prefix.length).trim() ?? '';
-  return value.replace(/^(["'])(.*)\1$/, '$2').trim() || null;
+  return nameIn(key, value.replace(/^(["'])(.*)\1$/, '$2').trim());
 }
 
 function textField(fields: JsonObject, key: string): string | null {
   const value = fields[key] ?? null;
   if (value === null) return null;
-  if (typeof value === 'string') return value.trim() || null;
+  if (typeof value === 'string') return nameIn(key, value.trim());
   throw new StalledError(
     `${key} in the model card (README.md) is not text`,
     `write one name, in quotes where it looks like a number: ${key}: "…"`,
+  );
+}
+
+/** Names from a card end up in labels, addresses and messages. */
+const MAX_NAME = 256;
+
+function nameIn(key: string, text: string): string | null {
+  if (text === '') return null;
+  if (text.length <= MAX_NAME && !/\p{Cc}|\p{Cs}|[\u2028-\u202e\u2066-\u2069\ufffe\uffff]/u.test(text))
+    return text;
+  throw new StalledError(
+    `${key} in the model card (README.md) is longer than ${MAX_NAME} characters, or holds a control character`,
+    `write one name: ${key}: …`,
   );
 }
 

@@ -1,4 +1,5 @@
 /** What was chosen and from where, in words: the rollout's page and `modelhook plan` show it a line each. */
+import { isGpu } from './gpu-profile.ts';
 import type { KServe } from './kserve.ts';
 import type { Policy } from './policy.ts';
 import { formatTarget, type Target } from './rollout.ts';
@@ -34,12 +35,19 @@ export function describeDecisions(decided: Decided): string[] {
     `requests ${quantities(policy, 'requests')}`,
     `limits ${quantities(policy, 'limits')}`,
     gpuDecision(policy),
-    `replicas ${policy.replicas.min} (${from('replicas.min')}) to ${policy.replicas.max} (${from('replicas.max')})`,
+    replicasDecision(policy, from),
     modeDecision(decided),
     policy.delivery.gitops === null
       ? `applied to cluster ${target.cluster}`
       : `committed to ${policy.delivery.gitops} as ${path}, ${from('delivery.path')}`,
   ];
+}
+
+function replicasDecision({ replicas: { min, max } }: Policy, from: (field: string) => string): string {
+  const [least, most] = [from('replicas.min'), from('replicas.max')];
+  return least === most
+    ? `replicas ${min} to ${max}, ${least}`
+    : `replicas ${min} (${least}) to ${max} (${most})`;
 }
 
 function targetOrigin(policy: Policy, values: TemplateValues): string {
@@ -72,10 +80,13 @@ function originOf({ defaulted, gpu }: Policy, kind: 'requests' | 'limits', name:
   return gpu && Object.hasOwn(gpu.resources, name) ? 'GPU' : '';
 }
 
-function gpuDecision({ gpu }: Policy): string {
-  if (gpu === null) return 'no GPU';
-  const resources = Object.entries(gpu.resources).map(([name, value]) => `${name} ${value}`);
-  return `GPU ${gpu.name === null ? 'from the policy' : `profile ${gpu.name}`}: ${resources.join(', ')}`;
+function gpuDecision({ gpu, resources }: Policy): string {
+  const devices = Object.entries(resources.limits).filter(
+    ([name]) => isGpu(name) || Object.hasOwn(gpu?.resources ?? {}, name),
+  );
+  if (devices.length === 0) return 'no GPU';
+  const origin = gpu === null || gpu.name === null ? 'from the policy' : `profile ${gpu.name}`;
+  return `GPU ${origin}: ${devices.map(([name, value]) => `${name} ${value}`).join(', ')}`;
 }
 
 function modeDecision({ policy, kserve, mode }: Decided): string {

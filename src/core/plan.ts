@@ -81,7 +81,6 @@ export const needsModelCard = (policy: Policy): boolean =>
   [
     policy.target.namespace,
     policy.target.name,
-    policy.description,
     policy.storage.uri,
     policy.delivery.path,
     ...Object.values(policy.labels),

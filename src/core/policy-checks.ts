@@ -1,18 +1,19 @@
 /** Rules for one policy that its schema cannot say: what hangs together, and what Kubernetes and KServe refuse. */
 import { ALAUDA_KEYS } from './alauda.ts';
 import { checkGpuResources, cpuImageDoubt } from './gpu-profile.ts';
-import { isJsonObject, type Json } from './json.ts';
+import { type Json, valueAt } from './json.ts';
 import {
   DNS_LABEL,
   isQualifiedKey,
   KSERVE_NAME,
-  LABEL_VALUE,
   MAX_NAME,
   MAX_NAME_AND_NAMESPACE,
   unsafePath,
 } from './names.ts';
+import { suggestion } from './nearest.ts';
 import { modeOf, type Policy } from './policy.ts';
-import { checkMatch, checkOverrides, checkReserved, checkTemplates } from './policy-text-checks.ts';
+import { checkContainer, checkKey, checkPod, isDnsName } from './policy-overrides.ts';
+import { checkMatch, checkReserved, checkTemplates, warnOfVariables } from './policy-text-checks.ts';
 import { parseQuantity } from './quantity.ts';
 import type { Report } from './schema-faults.ts';
 import { storageUriFault, storageUriWarning } from './storage-uri.ts';
@@ -39,7 +40,10 @@ export function checkPolicy(policy: Policy, spec: Json, sink: Sink): void {
   checkResources(policy, spec, sink.fault);
   checkScaling(policy, sink);
   checkMetadata(policy, sink.fault);
-  checkOverrides(policy, sink.fault, sink.warn);
+  checkPod(policy.pod, ['spec', 'pod'], sink.fault);
+  checkContainer(policy.container, ['spec', 'container'], sink.fault);
+  warnOfVariables(policy.pod, ['spec', 'pod'], sink.warn);
+  warnOfVariables(policy.container, ['spec', 'container'], sink.warn);
   if (policy.conventions === 'alauda') checkAlauda(policy, sink);
   warnOfImage(policy, sink.warn);
   warnOfMode(policy, sink.warn);
@@ -75,19 +79,26 @@ function checkTarget(policy: Policy, report: Report): void {
     );
 }
 
-/** The storage URI and the delivery path, with `x` for every value. */
+/** What events may bring: paths and refs of one segment, which go first, or of several. */
+const STAND_INS = [[], ['repository.path', 'repository.subgroup'], ['tag', 'branch', 'revision']].map(
+  (several) =>
+    Object.fromEntries(TEMPLATE_VARIABLES.map((name) => [name, several.includes(name) ? 'x/x' : 'x'])),
+);
+
+/** The storage URI and the delivery path. What some event could make right is left to that event. */
 function checkAddresses(policy: Policy, { fault, warn }: Sink): void {
-  const values = Object.fromEntries(TEMPLATE_VARIABLES.map((variable) => [variable, 'x']));
-  const uri = fillTemplate(policy.storage.uri, 'spec.storage.uri', values);
-  const wrong = uri === '' ? 'this field is required' : storageUriFault(uri);
-  if (wrong !== null) fault(['spec', 'storage', 'uri'], wrong);
-  const doubtful = storageUriWarning(uri);
+  const uris = STAND_INS.map((values) => fillTemplate(policy.storage.uri, 'spec.storage.uri', values));
+  const wrong = uris.map((uri) => (uri === '' ? 'this field is required' : storageUriFault(uri)));
+  if (wrong[0] && wrong.every((each) => each !== null)) fault(['spec', 'storage', 'uri'], wrong[0]);
+  const doubtful = storageUriWarning(uris[0] ?? '');
   if (doubtful !== null) warn(['spec', 'storage', 'uri'], doubtful);
-  const { path } = policy.delivery;
-  const unsafe = unsafePath(fillTemplate(path, 'spec.delivery.path', values));
-  if (unsafe !== null) fault(['spec', 'delivery', 'path'], `"${path}" ${unsafe}`);
+  checkPath(policy, { fault, warn });
   const { pvc } = policy.storage;
-  if (pvc !== null && !DNS_LABEL.test(pvc)) fault(['spec', 'storage', 'pvc'], 'expected the name of a claim');
+  if (pvc !== null && !isDnsName(pvc))
+    fault(
+      ['spec', 'storage', 'pvc'],
+      `"${pvc}" is no name of a claim: lower-case letters, digits, "-" and "."`,
+    );
   if (pvc === null || policy.conventions === 'alauda') return;
   warn(
     ['spec', 'storage', 'pvc'],
@@ -95,7 +106,22 @@ function checkAddresses(policy: Policy, { fault, warn }: Sink): void {
   );
 }
 
-function checkResources({ resources, storage, gpu }: Policy, spec: Json, report: Report): void {
+/** Whether a policy is for more than one repository by name. */
+const matchesSeveral = ({ match: { repositories } }: Policy): boolean =>
+  repositories.include.length > 1 || repositories.include.some(({ pattern }) => pattern.includes('*'));
+
+function checkPath(policy: Policy, { fault, warn }: Sink): void {
+  const at = ['spec', 'delivery', 'path'];
+  const { path } = policy.delivery;
+  const unsafe = unsafePath(fillTemplate(path, 'spec.delivery.path', STAND_INS[0] ?? {}));
+  if (unsafe !== null) fault(at, `"${path}" ${unsafe}`);
+  else if (!/\.(?:ya?ml|json)$/.test(path))
+    warn(at, `"${path}" does not end in .yaml, so agents may pass it over`);
+  else if (isLiteral(path) && !isLiteral(policy.target.name) && matchesSeveral(policy))
+    warn(at, 'is one file for every target of this policy, and the first to be deployed keeps it');
+}
+
+function checkResources({ resources, storage }: Policy, spec: Json, report: Report): void {
   for (const [kind, quantities] of Object.entries(resources)) {
     const own = keysAt(spec, ['resources', kind]);
     // What a GPU profile brings was checked where it stands.
@@ -110,24 +136,26 @@ function checkResources({ resources, storage, gpu }: Policy, spec: Json, report:
       report,
     );
   checkRequests(resources, keysAt(spec, ['resources', 'requests']), report);
-  const added = keysAt(spec, ['resources', 'limits']).filter((name) => name.startsWith('nvidia.com/'));
-  if (added.length === 0) return;
-  const cards = Object.entries({ ...gpu?.resources, ...pick(resources.limits, added) });
+  const own = keysAt(spec, ['resources', 'limits']);
+  if (!own.some((name) => name.startsWith('nvidia.com/'))) return;
+  // Together with what a GPU profile brings, and without what the policy leaves out of it.
+  const cards = Object.entries(resources.limits).filter(([name]) => name.startsWith('nvidia.com/'));
   checkGpuResources(Object.fromEntries(cards), ['spec', 'resources', 'limits'], report);
 }
 
-const pick = (quantities: Record<string, string>, names: readonly string[]): Record<string, string> =>
-  Object.fromEntries(Object.entries(quantities).filter(([name]) => names.includes(name)));
+const keysAt = (value: Json, path: readonly string[]): string[] => Object.keys(valueAt(value, path) ?? {});
 
-function keysAt(value: Json, path: readonly string[]): string[] {
-  let at: Json | undefined = value;
-  for (const key of path) at = isJsonObject(at) && Object.hasOwn(at, key) ? at[key] : undefined;
-  return isJsonObject(at) ? Object.keys(at) : [];
-}
+/** The names without a domain that Kubernetes knows. */
+const NATIVE = ['cpu', 'memory', 'ephemeral-storage'];
 
 function checkQuantity(name: string, value: string, path: Path, report: Report): void {
   const amount = parseQuantity(value);
   if (!isQualifiedKey(name)) report(path, 'is no name of a resource, such as cpu or nvidia.com/gpu');
+  else if (!name.includes('/') && !NATIVE.includes(name) && !name.startsWith('hugepages-'))
+    report(
+      path,
+      `Kubernetes has no resource "${name}"${suggestion(name, NATIVE) || '; devices have a domain, such as nvidia.com/gpu'}`,
+    );
   else if (amount === null || amount < 0) report(path, `"${value}" is no quantity, such as 500m, 2 or 4Gi`);
   else if (isExtended(name) && !Number.isInteger(amount))
     report(path, `"${value}" is no whole number, and Kubernetes divides no ${name}`);
@@ -180,12 +208,17 @@ function checkScaling(policy: Policy, { fault, warn }: Sink): void {
     );
   if (rollout.strategy === 'Recreate' && (rollout.maxSurge ?? rollout.maxUnavailable) !== null)
     fault(['spec', 'rollout'], 'maxSurge and maxUnavailable belong to RollingUpdate; remove them');
+  if (/^(?:\d{4,}|[2-9]\d\d|1(?:0[1-9]|[1-9]\d))%$/.test(String(rollout.maxUnavailable)))
+    fault(['spec', 'rollout', 'maxUnavailable'], 'is at most 100%');
   if (isZero(rollout.maxSurge) && isZero(rollout.maxUnavailable))
     fault(['spec', 'rollout'], 'maxSurge and maxUnavailable are both 0, so no pod could ever be replaced');
 }
 
 const isZero = (value: number | string | null): boolean =>
   value === 0 || (typeof value === 'string' && /^0+%$/.test(value));
+
+/** What KServe takes for the annotation serving.kserve.io/autoscalerClass. */
+const AUTOSCALERS = ['hpa', 'keda', 'external', 'none'];
 
 /** Set by modelhook itself on the object. */
 const OWN_KEYS = [
@@ -201,13 +234,12 @@ function checkMetadata(policy: Policy, report: Report): void {
   ] as const) {
     for (const [key, text] of Object.entries(entries)) {
       const path = ['spec', field, key];
-      if (!isQualifiedKey(key))
-        report(path, `"${key}" is no key of Kubernetes: an optional DNS name, "/", a name`);
+      checkKey(path, key, field === 'labels' && isLiteral(text) ? text : null, report);
       if (OWN_KEYS.includes(key)) report(path, 'modelhook sets this key itself; remove it');
+      if (key === 'serving.kserve.io/autoscalerClass' && isLiteral(text) && !AUTOSCALERS.includes(text))
+        report(path, `KServe refuses "${text}"; expected ${AUTOSCALERS.join(' or ')}`);
       if (policy.conventions === 'alauda' && ALAUDA_KEYS[field].includes(key))
         report(path, 'conventions: alauda sets this key; remove it');
-      if (field === 'labels' && isLiteral(text) && !LABEL_VALUE.test(text))
-        report(path, `"${text}" is no label value: at most 63 letters, digits, ".", "_" and "-"`);
     }
   }
 }
@@ -231,7 +263,9 @@ const OTHER_AUTOSCALERS = ['serving.kserve.io/autoscalerClass', 'autoscaling.kna
 
 function warnOfImage(policy: Policy, warn: Report): void {
   const doubt = policy.modelFormat === null ? null : cpuImageDoubt(policy, policy.modelFormat.name);
-  if (doubt !== null) warn(['spec', policy.gpu?.name === null ? 'gpu' : 'gpuProfile'], doubt);
+  if (doubt === null) return;
+  const field = policy.gpu === null ? 'resources' : policy.gpu.name === null ? 'gpu' : 'gpuProfile';
+  warn(['spec', field], doubt);
 }
 
 function warnOfMode(policy: Policy, warn: Report): void {
@@ -241,6 +275,12 @@ function warnOfMode(policy: Policy, warn: Report): void {
     warn(
       ['spec', 'labels', misplaced],
       `does nothing in ${mode} mode, so the service can be reached from outside; use ${VISIBILITY[mode]}`,
+    );
+  const canary = policy.pod['canaryTrafficPercent'];
+  if (mode === 'Standard' && typeof canary === 'number')
+    warn(
+      ['spec', 'pod', 'canaryTrafficPercent'],
+      'does nothing in Standard mode; set deploymentMode: Knative',
     );
   const metric = policy.pod['scaleMetric'];
   const metrics: readonly string[] = SCALE_METRICS[mode];

@@ -42,8 +42,8 @@ export function applyDefaults(name: string, spec: PolicySpec, around: Surroundin
     modelFormat: modelFormatOf(spec.modelFormat),
     storage,
     conventions,
-    labels: spec.labels ?? {},
-    annotations: spec.annotations ?? {},
+    labels: textsOf(spec.labels),
+    annotations: textsOf(spec.annotations),
     // Read from YAML and inspected: plain data.
     pod: (spec.pod ?? {}) as JsonObject,
     container: (spec.container ?? {}) as JsonObject,
@@ -78,6 +78,12 @@ function isStated(spec: PolicySpec, path: string): boolean {
   const value = valueAt(spec as unknown as JsonObject, path.split('.'));
   return value !== undefined && value !== null;
 }
+
+/** Null and left out are the same. */
+const textsOf = (texts: PolicySpec['labels']): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(texts ?? {}).flatMap(([key, text]) => (text === null ? [] : [[key, text]])),
+  );
 
 const runtimeOf = (runtime: PolicySpec['runtime']): Policy['runtime'] => ({
   name: runtime?.name ?? null,
@@ -133,8 +139,7 @@ function rolloutOf(rollout: PolicySpec['rollout']): Policy['rollout'] {
 
 function modelFormatOf(format: PolicySpec['modelFormat']): Policy['modelFormat'] {
   if (!format) return null;
-  const version = format.version ?? null;
-  return { name: format.name, version: version === null ? null : String(version) };
+  return { name: format.name, version: format.version ?? null };
 }
 
 const deliveryOf = (delivery: PolicySpec['delivery'], gitops: string | null): Policy['delivery'] => ({

@@ -94,7 +94,33 @@ describe('loadPolicies', () => {
       `${yaml.replace('name: production', 'name: other')}---\nkind: [\n`,
     );
     expect(policies).toBeNull();
-    expect(faults.map(({ file, line }) => `${file}:${line}`)).toEqual(['0.yaml:9', '1.yaml:18']);
+    expect(faults.map(({ file, line }) => `${file}:${line}`)).toEqual(['0.yaml:9', '0.yaml:11', '1.yaml:18']);
+  });
+
+  it('tells what is wrong with the rest of a policy too, in one run', () => {
+    const faults = faultsOf(
+      policyText({
+        replicas: { min: -1 },
+        pod: { nodeSelectr: {} },
+        storage: { uri: 'hf://x' },
+        labels: { 'a b': 'x' },
+        match: { repositories: [], tags: ['v*'] },
+      }),
+    );
+    expect(faults).toEqual([
+      expect.stringContaining('name at least one repository'),
+      expect.stringContaining('"hf://x" does not name a model'),
+      expect.stringContaining('spec.replicas.min: must be at least 0'),
+      expect.stringContaining('unknown field "nodeSelectr"'),
+      expect.stringContaining('"a b" is no key of Kubernetes'),
+    ]);
+    expect(
+      faultsOf(policyText({ deploymentMod: 'Standard', storage: null, delivery: { gitop: 'x' } })),
+    ).toEqual([
+      expect.stringContaining('spec.storage.uri: this field is required'),
+      expect.stringContaining('unknown field "gitop"'),
+      expect.stringContaining('unknown field "deploymentMod"'),
+    ]);
   });
 
   it('suggests the nearest name for an unknown field, at the field', () => {
@@ -223,7 +249,7 @@ describe('what the catalogue says against the runtime that is named', () => {
       'spec.protocolVersion: runtime "mlserver" speaks v1, grpc-v1, not v2; set what it speaks',
     ]);
     expect(warnings({ modelFormat: { name: 'onnx' } })).toEqual([
-      'spec.modelFormat.name: runtime "mlserver" does not support "onnx", but sklearn',
+      'spec.modelFormat: runtime "mlserver" does not support onnx, but sklearn 1',
     ]);
   });
 
@@ -354,7 +380,8 @@ describe('GPU profiles', () => {
     [{ 'nvidia.com/gpucores': 101 }, /1 to 100/],
     [{ 'nvidia.com/gpu': 0 }, /at least 1/],
     [{ 'nvidia.com/gpu': 0.5 }, /whole number/],
-    [{ 'a b': 1 }, /no name of a resource/],
+    [{ 'a b': 1 }, /no name of a device/],
+    [{ gpu: 1 }, /has a domain/],
   ])('refuse %j', (resources, expected) => {
     expect(faultsOf(profile(resources)).join()).toMatch(expected);
     expect(faultsOf(policyText({ gpu: { resources } })).join()).toMatch(expected);
@@ -484,7 +511,11 @@ describe('runtimes', () => {
   it('are read with what choosing one needs', () => {
     const text = runtimeText(
       'mlserver',
-      { disabled: true, protocolVersions: ['v2'], supportedModelFormats: [{ name: 'sklearn', version: 1 }] },
+      {
+        disabled: true,
+        protocolVersions: ['v2'],
+        supportedModelFormats: [{ name: 'sklearn', version: '1' }],
+      },
       { namespace: 'vision', labels: { 'cpaas.io/runtime-class': 'mlserver' } },
     );
     expect(loadGood(text).runtimes).toEqual([

@@ -1,19 +1,21 @@
 /** The files of the config repository made a {@link PolicySet}, or everything that is wrong with them. */
+import type { z } from 'zod';
 import type { Fault } from './errors.ts';
 import { checkGpuResources, type GpuProfile, gpuProfileSchema, normaliseGpu } from './gpu-profile.ts';
-import { isJsonObject } from './json.ts';
+import { isJsonObject, type Json, type JsonObject, valueAt } from './json.ts';
 import { ASSUMED_KSERVE, type KServe } from './kserve.ts';
 import type { Policy, PolicySet } from './policy.ts';
 import { checkPolicy } from './policy-checks.ts';
 import { findConflicts } from './policy-conflicts.ts';
 import { applyDefaults } from './policy-defaults.ts';
 import { type PolicyFile, type Source, sortDocuments } from './policy-documents.ts';
+import { checkPod } from './policy-overrides.ts';
 import { type Definitions, type KnownNames, resolveReferences } from './policy-references.ts';
 import { policySchema } from './policy-schema.ts';
 import { checkPodStructure, checkPolicyStructure } from './policy-structure.ts';
 import { checkReserved } from './policy-text-checks.ts';
 import { readRuntime, type ServingRuntime } from './runtime-catalogue.ts';
-import { check, reporter } from './schema-faults.ts';
+import { check, type Report, reporter } from './schema-faults.ts';
 import type { Position } from './yaml-source.ts';
 
 /** What the files do not say themselves. */
@@ -48,7 +50,7 @@ export function loadPolicies(
   const { faults, notes, ...sources } = sortDocuments(files);
   const warnings: Fault[] = [];
   const profiles = unique(
-    sources.profiles.flatMap((source) => readProfile(source, kserve, faults)),
+    sources.profiles.flatMap((source) => readProfile(source, faults)),
     (one) => `GpuProfile "${one.item.name}"`,
     faults,
   );
@@ -64,11 +66,13 @@ export function loadPolicies(
     known: known ?? null,
     kserve,
   };
+  const used: ProfileUse = new Map();
   const policies = unique(
-    sources.policies.flatMap((source) => readPolicy(source, definitions, { faults, warnings })),
+    sources.policies.flatMap((source) => readPolicy(source, definitions, used, { faults, warnings })),
     (one) => `DeploymentPolicy "${one.item.name}"`,
     faults,
   ).map(({ item }) => item);
+  for (const profile of profiles) checkProfileStructure(profile, used, kserve, faults);
   policies.sort(byName);
   faults.push(...findConflicts(policies));
   const set: PolicySet = {
@@ -87,8 +91,11 @@ export function loadPolicies(
 
 interface Placed<Item> {
   item: Item;
+  source: Source;
   place: { file: string } & Position;
 }
+/** By the name of a GPU profile: what is known of the KServe of the clusters it is used for. */
+type ProfileUse = Map<string, Set<KServe>>;
 
 const compare = (left: string, right: string): number => (left < right ? -1 : left > right ? 1 : 0);
 const byName = (left: { name: string | null }, right: { name: string | null }): number =>
@@ -102,9 +109,10 @@ const byPlace = (left: Fault, right: Fault): number =>
 const runtimeTitle = ({ item }: Placed<ServingRuntime>): string =>
   `${item.kind} "${item.namespace === null ? '' : `${item.namespace}/`}${item.name}"`;
 
-const placeOf = ({ file, document }: Source): Placed<unknown>['place'] => ({
-  file,
-  ...document.at(['metadata', 'name']),
+const placed = <Item>(item: Item, source: Source): Placed<Item> => ({
+  item,
+  source,
+  place: { file: source.file, ...source.document.at(['metadata', 'name']) },
 });
 
 /** What a document calls itself, whether or not the rest of it is right. */
@@ -115,37 +123,91 @@ function nameOf({ document: { value } }: Source): string {
 
 function readCatalogue(source: Source, faults: Fault[]): Placed<ServingRuntime>[] {
   const runtime = readRuntime(source.file, source.document, faults);
-  return runtime === null ? [] : [{ item: runtime, place: placeOf(source) }];
+  return runtime === null ? [] : [placed(runtime, source)];
 }
 
-function readProfile(source: Source, kserve: KServe, faults: Fault[]): Placed<GpuProfile>[] {
+function readProfile(source: Source, faults: Fault[]): Placed<GpuProfile>[] {
   const { file, document } = source;
   const checked = check(gpuProfileSchema, file, document, faults);
   if (checked === null) return [];
   const profile = normaliseGpu(checked.metadata.name, checked.spec);
   const fault = reporter(file, document, faults);
   checkGpuResources(profile.resources, ['spec', 'resources'], fault);
-  checkPodStructure(profile.pod, ['spec', 'pod'], kserve, fault);
+  checkPod(profile.pod, ['spec', 'pod'], fault);
   checkReserved(document.value, [], fault);
-  return [{ item: profile, place: placeOf(source) }];
+  return [placed(profile, source)];
+}
+
+/** A profile must suit every cluster it is used for. */
+function checkProfileStructure(
+  { item, source }: Placed<GpuProfile>,
+  used: ProfileUse,
+  assumed: KServe,
+  faults: Fault[],
+): void {
+  const structures = new Set([...(used.get(item.name ?? '') ?? [assumed])].map(({ structure }) => structure));
+  const told = new Set<string>();
+  const fault = reporter(source.file, source.document, faults);
+  for (const structure of structures)
+    checkPodStructure(item.pod, ['spec', 'pod'], structure, (path, message, within) => {
+      const text = JSON.stringify([path, message]);
+      if (!told.has(text)) fault(path, message, within);
+      told.add(text);
+    });
 }
 
 function readPolicy(
   source: Source,
   definitions: Definitions,
+  used: ProfileUse,
   { faults, warnings }: { faults: Fault[]; warnings: Fault[] },
 ): Placed<Policy>[] {
   const { file, document } = source;
   const checked = check(policySchema, file, document, faults);
-  if (checked === null || !isJsonObject(document.value)) return [];
-  const { metadata, spec } = checked;
-  const sink = { fault: reporter(file, document, faults), warn: reporter(file, document, warnings) };
-  const place = placeOf(source);
+  const part = checked === null ? salvage(document.value) : { data: checked, replaced: [] };
+  if (part === null || !isJsonObject(document.value)) return [];
+  const { metadata, spec } = part.data;
+  const told = reporter(file, document, faults);
+  const sink = {
+    // What stands in for a part with faults has no more of them.
+    fault: ((path, ...what) => {
+      if (!part.replaced.includes(String(path[1]))) told(path, ...what);
+    }) satisfies Report,
+    warn: reporter(file, document, warnings),
+  };
+  const one = placed(metadata.name, source);
   const { kserve, ...references } = resolveReferences(spec, definitions, sink);
-  const policy = applyDefaults(metadata.name, spec, { source: place, ...references });
+  if (spec.gpuProfile) used.set(spec.gpuProfile, (used.get(spec.gpuProfile) ?? new Set()).add(kserve));
+  const policy = applyDefaults(metadata.name, spec, { source: one.place, ...references });
   checkPolicy(policy, document.value['spec'] ?? null, sink);
   checkPolicyStructure(policy, kserve, sink.fault);
-  return [{ item: policy, place }];
+  // A policy with faults is no other's rival.
+  return checked === null ? [] : [{ ...one, item: policy }];
+}
+
+/** In place of what a policy cannot do without. */
+const STAND_INS: JsonObject = {
+  match: { repositories: ['forge:x'], tags: ['x'] },
+  target: { namespace: 'x' },
+};
+
+/**
+ * Takes the parts of a policy that have faults away, so that the rest of it can be checked in the same run.
+ * @returns what is left, and the names of the parts; null where nothing can be made of it
+ */
+function salvage(value: Json): { data: z.infer<typeof policySchema>; replaced: string[] } | null {
+  const issues = policySchema.safeParse(value).error?.issues ?? [];
+  const spec = valueAt(value, ['spec']);
+  if (!isJsonObject(value) || !isJsonObject(spec)) return null;
+  const replaced = new Set(
+    issues.flatMap(({ path, ...issue }) =>
+      path.length === 1 && issue.code === 'unrecognized_keys' ? issue.keys : [String(path[1])],
+    ),
+  );
+  const kept = Object.entries(spec).filter(([field]) => !replaced.has(field));
+  const stood = Object.entries(STAND_INS).filter(([field]) => replaced.has(field));
+  const parsed = policySchema.safeParse({ ...value, spec: Object.fromEntries([...kept, ...stood]) });
+  return parsed.success ? { data: parsed.data, replaced: [...replaced] } : null;
 }
 
 /** @returns the first of each name, and a fault for every other that names both places */

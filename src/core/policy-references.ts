@@ -2,8 +2,9 @@
 import { checkGpuResources, type GpuProfile, normaliseGpu } from './gpu-profile.ts';
 import type { KServe } from './kserve.ts';
 import { listNames, suggestion } from './nearest.ts';
+import { checkPod } from './policy-overrides.ts';
 import type { PolicySpec } from './policy-schema.ts';
-import type { ServingRuntime } from './runtime-catalogue.ts';
+import { formatText, listFormats, type ServingRuntime } from './runtime-catalogue.ts';
 import type { Report } from './schema-faults.ts';
 import type { Path } from './yaml-source.ts';
 
@@ -84,6 +85,7 @@ function chooseGpu(spec: PolicySpec, definitions: Definitions, fault: Report): G
 function inlineGpu(spec: NonNullable<PolicySpec['gpu']>, fault: Report): GpuProfile {
   const gpu = normaliseGpu(null, spec);
   checkGpuResources(gpu.resources, ['spec', 'gpu', 'resources'], fault);
+  checkPod(gpu.pod, ['spec', 'gpu', 'pod'], fault);
   return gpu;
 }
 
@@ -162,23 +164,20 @@ function resolveGitops(name: string | null, known: KnownNames | null, fault: Rep
   return name;
 }
 
-/** What the catalogue says against the runtime that is named. The cluster may have another, so it is no fault. */
+/** What the catalogue says against the runtime that is asked for. The cluster may have another, so it is no fault. */
 function warnOfRuntime(spec: PolicySpec, runtimes: readonly ServingRuntime[], warn: Report): void {
-  const name = spec.runtime?.name;
-  if (!name || runtimes.length === 0) return;
-  const named = runtimes.filter((runtime) => runtime.name === name);
-  if (named.length === 0) {
-    const hint = suggestion(
-      name,
-      runtimes.map((runtime) => runtime.name),
-    );
-    warn(
-      ['spec', 'runtime', 'name'],
-      `the runtime catalogue has no "${name}", so it must be in the cluster${hint}`,
-    );
+  const { name, class: wanted } = spec.runtime ?? {};
+  if ((!name && !wanted) || runtimes.length === 0) return;
+  const asked = runtimes.filter((runtime) => (name ? runtime.name === name : runtime.class === wanted));
+  if (asked.length === 0) {
+    const field = name ? 'name' : 'class';
+    const all = runtimes.flatMap((runtime) => runtime[field] ?? []);
+    const hint = suggestion(name ?? wanted ?? '', all);
+    const what = name ? `"${name}"` : `runtime of class "${wanted}"`;
+    warn(['spec', 'runtime', field], `the runtime catalogue has no ${what}${hint}`);
     return;
   }
-  const reasons = named.map((runtime) => unfit(runtime, spec));
+  const reasons = asked.map((runtime) => unfit(runtime, spec));
   const [reason] = reasons;
   if (reason && reasons.every((each) => each !== null)) warn(reason.path, reason.message);
 }
@@ -187,21 +186,30 @@ function warnOfRuntime(spec: PolicySpec, runtimes: readonly ServingRuntime[], wa
 function unfit(runtime: ServingRuntime, spec: PolicySpec): { path: Path; message: string } | null {
   const { name, disabled, protocolVersions, formats } = runtime;
   const protocol = spec.protocolVersion ?? 'v2';
+  const wanted = spec.runtime?.class;
+  if (wanted && runtime.class !== wanted)
+    return {
+      path: ['spec', 'runtime', 'class'],
+      message: `runtime "${name}" is of class ${runtime.class ?? '(none)'}; let name and class agree, or keep one of them`,
+    };
   if (disabled)
     return {
-      path: ['spec', 'runtime', 'name'],
-      message: `runtime "${name}" of the catalogue is disabled; name another`,
+      path: ['spec', 'runtime'],
+      message: `runtime "${name}" of the catalogue is disabled; ask for another`,
     };
   if (protocolVersions.length > 0 && !protocolVersions.includes(protocol))
     return {
       path: ['spec', 'protocolVersion'],
       message: `runtime "${name}" speaks ${protocolVersions.join(', ')}, not ${protocol}; set what it speaks`,
     };
-  const format = spec.modelFormat?.name;
-  if (format && !formats.some((one) => one.name === format))
+  const { modelFormat } = spec;
+  const fits = formats.some(
+    (one) => one.name === modelFormat?.name && (!modelFormat.version || one.version === modelFormat.version),
+  );
+  if (modelFormat && !fits)
     return {
-      path: ['spec', 'modelFormat', 'name'],
-      message: `runtime "${name}" does not support "${format}", but ${listNames([...new Set(formats.map((one) => one.name))])}`,
+      path: ['spec', 'modelFormat'],
+      message: `runtime "${name}" does not support ${formatText(modelFormat)}, but ${listFormats(runtime)}`,
     };
   return null;
 }

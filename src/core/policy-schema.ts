@@ -18,7 +18,7 @@ const patterns = z.array(
   z.string().min(1, 'a pattern is not empty').max(256, 'a pattern has at most 256 characters'),
 );
 const anything = z.record(z.string(), z.unknown()).nullish();
-const texts = z.record(z.string(), z.string()).nullish();
+const texts = z.record(z.string(), z.string().nullable()).nullish();
 
 const PROTOCOLS = ['v1', 'v2', 'grpc-v1', 'grpc-v2'] as const;
 export type ProtocolVersion = (typeof PROTOCOLS)[number];

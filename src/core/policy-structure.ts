@@ -4,21 +4,21 @@ import type { JsonObject } from './json.ts';
 import { ASSUMED_VERSION, type KServe } from './kserve.ts';
 import { modeOf, type Policy } from './policy.ts';
 import type { Report } from './schema-faults.ts';
-import { checkStructure } from './structure.ts';
+import { checkStructure, type Structure } from './structure.ts';
 import type { Path } from './yaml-source.ts';
 
 const PREDICTOR = ['spec', 'predictor'];
 const MODEL = [...PREDICTOR, 'model'];
 
 /** Checks fields of a predictor's pod, where a policy or a GPU profile has them. */
-export const checkPodStructure = (pod: JsonObject, path: Path, kserve: KServe, fault: Report): void =>
-  checkPart(pod, PREDICTOR, path, kserve, fault);
+export const checkPodStructure = (pod: JsonObject, path: Path, structure: Structure, fault: Report): void =>
+  checkPart(pod, PREDICTOR, path, structure, fault);
 
 function checkPart(
   part: JsonObject,
   at: readonly string[],
   path: Path,
-  { structure }: KServe,
+  structure: Structure,
   fault: Report,
 ): void {
   for (const found of checkStructure(structure, part, at))
@@ -29,20 +29,16 @@ function checkPart(
  * Checks what is merged as it is where it stands, and then everything else by what becomes of it: the whole
  * InferenceService, rendered with a stand-in for what only an event brings.
  */
-export function checkPolicyStructure(policy: Policy, kserve: KServe, fault: Report): void {
+export function checkPolicyStructure(policy: Policy, { structure }: KServe, fault: Report): void {
   const { gpu, pod, container } = policy;
-  if (gpu !== null && gpu.name === null) checkPodStructure(gpu.pod, ['spec', 'gpu', 'pod'], kserve, fault);
-  checkPodStructure(pod, ['spec', 'pod'], kserve, fault);
-  checkPart(container, MODEL, ['spec', 'container'], kserve, fault);
+  if (gpu !== null && gpu.name === null) checkPodStructure(gpu.pod, ['spec', 'gpu', 'pod'], structure, fault);
+  checkPodStructure(pod, ['spec', 'pod'], structure, fault);
+  checkPart(container, MODEL, ['spec', 'container'], structure, fault);
   const merged = [
     ...Object.keys({ ...gpu?.pod, ...pod }).map((field) => [...PREDICTOR, field]),
     ...Object.keys(container).map((field) => [...MODEL, field]),
   ];
-  for (const { path, message } of checkStructure(
-    kserve.structure,
-    buildInferenceService(standIn(policy)),
-    [],
-  ))
+  for (const { path, message } of checkStructure(structure, buildInferenceService(standIn(policy)), []))
     if (!merged.some((prefix) => startsWith(path, prefix))) fault(sourceOf(path), message);
 }
 

@@ -3,13 +3,14 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { StalledError } from './errors.ts';
-import { renderInferenceService } from './inference-service.ts';
-import type { Json, JsonObject } from './json.ts';
+import { readManaged, renderInferenceService, withMode } from './inference-service.ts';
+import { type JsonObject, valueAt } from './json.ts';
 import { ASSUMED_KSERVE } from './kserve.ts';
 import { KSERVE_NAME, kubernetesName, LABEL_VALUE, unsafePath } from './names.ts';
 import { makePlan, type Plan, type PlanInput } from './plan.ts';
 import { load, loadGood, policyText, runtimeText } from './policy.fixture.ts';
 import { loadPolicies } from './policy-files.ts';
+import { unsafeName, unsafeRef } from './ref-event.ts';
 import { checkStructure } from './structure.ts';
 import { TEMPLATE_VARIABLES } from './template.ts';
 
@@ -77,7 +78,10 @@ const spec = fc.record({
   gpu: optional(
     fc.constantFrom(
       { resources: { 'nvidia.com/gpu': 1 } },
-      { resources: { 'nvidia.com/mig-1g.5gb': 1 }, pod: { nodeSelector: { a: 'b' } } },
+      {
+        resources: { 'nvidia.com/mig-1g.5gb': 1 },
+        pod: { nodeSelector: { a: 'b' }, labels: { gpu: 'mig' }, tolerations: [{ operator: 'Exists' }] },
+      },
       { resources: { 'huawei.com/Ascend910B3': 1, 'huawei.com/Ascend910B3-memory': 16384 } },
     ),
   ),
@@ -86,6 +90,7 @@ const spec = fc.record({
   ),
   replicas: optional(fc.tuple(count, count).map(([min, more]) => ({ min, max: min + more }))),
   deploymentMode: optional(fc.constantFrom('auto', 'Knative')),
+  rollout: optional(fc.constantFrom(null, null, { strategy: 'Recreate' })),
   modelFormat: optional(fc.constantFrom({ name: 'sklearn' }, { name: 'sklearn', version: '1' })),
   storage: fc.record({
     uri: fc.oneof(
@@ -105,7 +110,9 @@ const spec = fc.record({
   annotations: optional(fc.dictionary(fc.constantFrom('team', 'a.b/d'), template)),
   pod: optional(
     fc.record({
-      serviceAccountName: fc.constant('models'),
+      serviceAccountName: fc.constantFrom('models', null),
+      labels: fc.constantFrom(null, { team: 'vision' }, { team: 'vision' }, { team: 'not a label!' }),
+      tolerations: fc.constantFrom([{ key: 'a' }], null),
       annotations: fc.dictionary(fc.constantFrom('x', 'y'), written),
     }),
   ),
@@ -118,14 +125,17 @@ const spec = fc.record({
 const event = fc.record({
   repository: fc
     .oneof(fc.constantFrom('ml/vision/iris', 'Iris', 'a/1-model', 'ml/IRIS.v2/x_y'), text)
+    // Anything else is refused when it arrives.
+    .filter((path) => unsafeName('the repository', path) === null)
     .map((path) => `plain:${path}`),
   ref: fc
     .tuple(fc.constantFrom('refs/tags/', 'refs/heads/'), fc.oneof(fc.constant('v1.0.0'), text))
-    .map((parts) => parts.join('')),
-  projectId: fc.option(text),
+    .map((parts) => parts.join(''))
+    .filter((ref) => unsafeRef(ref) === null),
+  projectId: fc.option(fc.oneof(fc.constant('42'), written)),
   card: fc.record({
     library: fc.constantFrom('sklearn', 'scikit-learn', 'unknown', null),
-    pipelineTag: fc.option(fc.oneof(fc.constant('tabular-classification'), text)),
+    pipelineTag: fc.oneof(fc.constant('tabular-classification'), fc.constant(null), text),
   }),
 });
 /** What a runtime brings, which conventions: alauda copies. */
@@ -192,7 +202,7 @@ function checkAll(check: (made: Made, files: string[], at: Case[1]) => void, num
     }),
     { numRuns },
   );
-  expect(rendered).toBeGreaterThan(numRuns / 10);
+  expect(rendered).toBeGreaterThan(numRuns / 20);
 }
 
 describe('every policy that is accepted', () => {
@@ -229,11 +239,34 @@ describe('every policy that is accepted', () => {
     });
   });
 
-  it('renders labels that Kubernetes takes', () => {
+  it('renders labels that Kubernetes takes, on the object and on its pods', () => {
     checkAll(({ object }) => {
-      const { labels } = object['metadata'] as { labels: Record<string, Json> };
-      expect(Object.values(labels).filter((value) => !LABEL_VALUE.test(String(value)))).toEqual([]);
+      for (const path of [['metadata'], ['spec', 'predictor']]) {
+        const labels = valueAt(object, [...path, 'labels']) ?? {};
+        expect(Object.values(labels).filter((value) => !LABEL_VALUE.test(String(value)))).toEqual([]);
+      }
     });
+  });
+
+  it('renders what it knows for its own again, in the other mode too', () => {
+    checkAll(({ plan, manifest }) => {
+      const { repository, target, revision } = plan;
+      for (const mode of plan.modes) {
+        const text = withMode(manifest, mode);
+        expect(readManaged(text)).toMatchObject({
+          managed: true,
+          repository: repository.toWellFormed(),
+          target: { namespace: target.namespace, name: target.name },
+          revision: revision.toWellFormed(),
+          deploymentMode: mode,
+        });
+        expect(withMode(text, plan.modes[0])).toBe(manifest);
+      }
+    });
+  });
+
+  it('renders no field that is null', () => {
+    checkAll(({ object }) => expect(JSON.stringify(object)).not.toMatch(/:null[,}]/));
   });
 });
 

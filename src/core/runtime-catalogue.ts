@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { Fault } from './errors.ts';
 import type { JsonObject } from './json.ts';
+import { listNames } from './nearest.ts';
 import { check } from './schema-faults.ts';
 import type { YamlDocument } from './yaml-source.ts';
 
@@ -39,7 +40,20 @@ export interface RuntimeCatalogue {
   runtimes: readonly ServingRuntime[];
 }
 
-const text = z.union([z.string(), z.number()]).transform(String);
+/** @returns a format as messages name it */
+export const formatText = ({
+  name,
+  version,
+}: {
+  name: string;
+  version?: string | null | undefined;
+}): string => (version ? `${name} ${version}` : name);
+
+/** @returns what a runtime supports, as messages list it */
+export const listFormats = ({ formats }: ServingRuntime): string =>
+  listNames([...new Set(formats.map(formatText))]) || 'no format';
+
+const text = z.string({ error: 'expected text; put it in quotes' });
 
 /** KServe's own, checked loosely: only what is read must have the right shape. */
 const schema = z.object({

@@ -77,7 +77,7 @@ describe('by name', () => {
   it('says why the runtime does not fit', () => {
     expect(refusal({ name: 'off' }, from)).toContain('it is disabled');
     expect(refusal({ name: 'mlserver', library: () => 'pytorch' }, from)).toContain(
-      'it supports sklearn, xgboost',
+      'it supports sklearn 1, xgboost 1',
     );
     expect(refusal({ name: 'mlserver', protocolVersion: 'v1' }, from)).toContain('it speaks v2, not v1');
     expect(refusal({ name: 'mlserver', modelFormat: { name: 'sklearn', version: '0' } }, from)).toContain(
@@ -140,7 +140,7 @@ describe('as KServe would choose', () => {
       runtimeText('a', formats('onnx')),
       runtimeText('b', { ...formats('sklearn'), protocolVersions: ['v1'] }),
     );
-    expect(refusal({}, from)).toMatch(/\(a: it supports onnx, b: it speaks v1, not v2\)/);
+    expect(refusal({}, from)).toMatch(/\(a: it supports onnx 1, b: it speaks v1, not v2\)/);
   });
 });
 

@@ -1,7 +1,7 @@
 /** Which serving runtime serves a model, and under which name of its format. */
 import { StalledError } from './errors.ts';
 import { listNames, suggestion } from './nearest.ts';
-import type { RuntimeCatalogue, ServingRuntime } from './runtime-catalogue.ts';
+import { formatText, listFormats, type RuntimeCatalogue, type ServingRuntime } from './runtime-catalogue.ts';
 
 /** What the policy and the model ask of a runtime. */
 export interface RuntimeRequest {
@@ -143,7 +143,7 @@ function misfit(runtime: ServingRuntime, format: Format, request: RuntimeRequest
   const ofName = runtime.formats.filter(
     ({ name, version }) => name === format.name && (format.version === null || version === format.version),
   );
-  if (ofName.length === 0) return `it supports ${supported(runtime)}`;
+  if (ofName.length === 0) return `it supports ${listFormats(runtime)}`;
   if (automatic && !ofName.some(({ autoSelect }) => autoSelect))
     return 'it is chosen by name only (no autoSelect)';
   if (automatic && (runtime.multiModel || runtime.multiNode !== request.multiNode))
@@ -153,9 +153,6 @@ function misfit(runtime: ServingRuntime, format: Format, request: RuntimeRequest
     return `it speaks ${runtime.protocolVersions.join(', ')}, not ${request.protocolVersion}`;
   return null;
 }
-
-const supported = (runtime: ServingRuntime): string =>
-  listNames([...new Set(runtime.formats.map(({ name }) => name))]) || 'no format';
 
 /** Namespace first; then, where KServe would choose, its priority; then by name. */
 function precedence(
@@ -177,9 +174,6 @@ const priority = (runtime: ServingRuntime, format: Format): number =>
       .filter((one) => format.version === null || one.version === format.version)
       .map((one) => one.priority),
   );
-
-const formatText = (format: Format): string =>
-  format.version === null ? format.name : `${format.name} ${format.version}`;
 
 function formatOrigin(request: RuntimeRequest, format: Format): string {
   if (request.modelFormat !== null) return 'from the policy';
@@ -233,6 +227,14 @@ function noneFits(
       'set spec.runtime, spec.modelFormat or spec.protocolVersion in the policy to what fits',
     );
   const whose = request.class === null ? source : `class "${request.class}"`;
+  const known = new Set(
+    candidates.flatMap((runtime) => (runtime.disabled ? [] : runtime.formats.map((one) => one.name))),
+  );
+  if (!formats.some(({ name }) => known.has(name)) && known.size > 0)
+    return new StalledError(
+      `no runtime of ${whose} serves ${wanted}${suggestion(formats[0]?.name ?? '', known).replace('?', '')}; there is ${listNames([...known].sort())}`,
+      'set spec.modelFormat in the policy to what a runtime supports, or add a runtime',
+    );
   return new StalledError(
     `no runtime of ${whose} serves ${wanted} (${listNames(reasons) || 'there is none'})`,
     'set spec.modelFormat or spec.protocolVersion to what a runtime supports, or name another runtime in spec.runtime',

@@ -7,6 +7,9 @@ export function storageUriFault(uri: string): string | null {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
   if (/[\s\u0000-\u001f\u007f]/.test(uri))
     return `"${uri}" holds white space or a control character; remove it`;
+  if (/(?:^|\/)\.\.?(?:\/|$)/.test(uri.replace(/^[^/]*:\/\//, '')))
+    return `"${uri}" has the segment "." or "..", which leads elsewhere; write the whole path`;
+  if (uri.includes('{{')) return `"${uri}" holds {{, which KServe would run as a Go template; remove it`;
   const scheme = schemeOf(uri);
   if (scheme === 'hf' && !/^hf:\/\/[^/:]+\/[^/:]+(?::[^/:]+)?$/.test(uri))
     return `"${uri}" does not name a model of the Hub; write hf://owner/model or hf://owner/model:revision`;

@@ -10,7 +10,7 @@ const quantities = z.record(z.string(), quantity.nullable()).nullish();
 const surge = z.union([z.int().min(0), z.string().regex(/^\d{1,3}%$/)], {
   error: 'expected a whole number or a percentage such as "25%"',
 });
-const version = z.union([z.string().min(1), z.int()], { error: 'expected a version; put it in quotes' });
+const version = z.string({ error: 'expected text; put it in quotes, for KServe tells 1 from 1.0' }).min(1);
 
 export const runtimeSchema = fields({
   name: doc(
@@ -48,7 +48,7 @@ export const replicasSchema = fields({
   ),
   max: doc(
     z.int().min(0).nullish(),
-    'The most replicas. Left out: as many as `min`, and at least 1. 0 is no limit, in Knative mode.',
+    'The most replicas, not less than `min`. Left out: as many as `min`, and at least 1. With both 0 Knative scales without a limit.',
     { examples: [4] },
   ),
 });
