@@ -87,6 +87,27 @@ describe('commonName', () => {
     expect(common(['v*', '!v1*'], ['v1*', 'v2'])).toBe('v2');
   });
 
+  it('is the same name from either side', () => {
+    expect(common(['b*', 'a*'], ['a*', 'b*'])).toBe('a');
+    expect(common(['a*', 'b*'], ['b*', 'a*'])).toBe('a');
+  });
+
+  it('takes a search for yes that would take too long', () => {
+    const [left, right] = ['c', 'd'].map((end) =>
+      compileGlobs(Array.from({ length: 1000 }, (_, at) => `*a*b*${end}${at}`)),
+    );
+    const budget = { left: 1_000_000 };
+    expect(left && right && commonName(left, right, budget)).toBe('');
+    expect(budget.left).toBeGreaterThan(500_000);
+  });
+
+  it('searches a hundred patterns on each side to the end', () => {
+    const [left, right] = ['v', 'w'].map((end) =>
+      compileGlobs(Array.from({ length: 100 }, (_, at) => `model-${at}/${end}*`)),
+    );
+    expect(left && right && commonName(left, right)).toBeNull();
+  });
+
   it('is right about lists of any patterns', () => {
     const pattern = fc.string({ unit: fc.constantFrom('a', 'b', '/', '*'), minLength: 1, maxLength: 5 });
     const list = fc.array(

@@ -55,10 +55,10 @@ export const compileGlobs = (patterns: readonly string[]): GlobList => ({
 });
 
 /** Adds what is reached without reading anything. */
-function close(glob: Glob, states: Set<number>): States {
+function close(steps: readonly Step[], states: Set<number>): States {
   // A Set hands out what is added while it is walked.
   for (const state of states) {
-    const step = glob.steps[state];
+    const step = steps[state];
     if (typeof step === 'string') states.add(state + 1);
     // Past `any` and its `/`: the optional segments are not there.
     if (step === 'optional') states.add(state + 3);
@@ -66,20 +66,18 @@ function close(glob: Glob, states: Set<number>): States {
   return [...states].sort((left, right) => left - right);
 }
 
-const start = (glob: Glob): States => close(glob, new Set([0]));
-const accepts = (glob: Glob, states: States): boolean => states.at(-1) === glob.steps.length;
-
-function read(glob: Glob, states: States, char: string): States {
+function read(steps: readonly Step[], states: States, char: string): States {
   const next = new Set<number>();
   for (const state of states) {
-    const step = glob.steps[state];
+    const step = steps[state];
     if (step === 'any' || (step === 'segment' && char !== '/')) next.add(state);
     else if (typeof step === 'object' && step.char === char) next.add(state + 1);
   }
-  return close(glob, next);
+  return close(steps, next);
 }
 
-function matchesGlob(glob: Glob, text: string): boolean {
+/** @returns whether a single pattern matches the whole text */
+export function matchesGlob(glob: Glob, text: string): boolean {
   const { prefix, suffix, steps } = glob;
   if (!text.startsWith(prefix) || !text.endsWith(suffix)) return false;
   if (prefix.length === steps.length) return text === prefix;
@@ -91,10 +89,10 @@ function matchesGlob(glob: Glob, text: string): boolean {
       (steps[prefix.length] === 'any' || !text.slice(prefix.length, end).includes('/'))
     );
   if (!hasLiterals(glob, text)) return false;
-  let states = close(glob, new Set([prefix.length]));
+  let states = close(steps, new Set([prefix.length]));
   for (let at = prefix.length; at < text.length && states.length > 0; at++)
-    states = read(glob, states, text.charAt(at));
-  return accepts(glob, states);
+    states = read(steps, states, text.charAt(at));
+  return states.at(-1) === steps.length;
 }
 
 /** Whether what the pattern writes out is there, in its order: cheap, and without it there is no match. */
@@ -119,55 +117,82 @@ export function findGlobs(
   return { included, excluded: excluded === undefined ? null : `!${excluded.pattern}` };
 }
 
-/** @returns whether something of the list includes the text, and nothing excludes it */
-export const matchesGlobs = ({ include, exclude }: GlobList, text: string): boolean =>
-  include.some((glob) => matchesGlob(glob, text)) && !exclude.some((glob) => matchesGlob(glob, text));
+/** Beyond this many steps the search ends and says yes: only lists of many intertwined patterns get there. */
+const SEARCH_LIMIT = 300_000;
 
-/** Beyond this many states the search ends and says yes: only lists of many intertwined exclusions get there. */
-const SEARCH_LIMIT = 20_000;
-
-/** Where the reading of one list stands: the states of each of its patterns. */
-interface Reading {
-  include: readonly States[];
-  exclude: readonly States[];
+/** How much more may be searched: a step is one state of one pattern, read on by one character. */
+export interface SearchBudget {
+  left: number;
 }
 
-const startList = (list: GlobList): Reading => ({
-  include: list.include.map(start),
-  exclude: list.exclude.map(start),
-});
+/** All patterns of a list as one automaton, those that include before those that exclude. */
+interface Automaton {
+  steps: readonly Step[];
+  start: States;
+  /** Where the patterns that include end, where those that exclude do, and the first of these starts. */
+  included: ReadonlySet<number>;
+  excluded: ReadonlySet<number>;
+  firstExcluded: number;
+}
 
-const readList = (list: GlobList, { include, exclude }: Reading, char: string): Reading => ({
-  include: list.include.map((glob, at) => read(glob, include[at] ?? [], char)),
-  exclude: list.exclude.map((glob, at) => read(glob, exclude[at] ?? [], char)),
-});
+/** Stands between patterns: no text has it as a character, so no state gets past it. */
+const END: Step = { char: '' };
 
-const acceptsList = (list: GlobList, { include, exclude }: Reading): boolean =>
-  list.include.some((glob, at) => accepts(glob, include[at] ?? [])) &&
-  !list.exclude.some((glob, at) => accepts(glob, exclude[at] ?? []));
+const automata = new WeakMap<GlobList, Automaton>();
 
-const isAlive = ({ include }: Reading): boolean => include.some((states) => states.length > 0);
+function automatonOf(list: GlobList): Automaton {
+  const known = automata.get(list);
+  if (known !== undefined) return known;
+  const steps: Step[] = [];
+  const starts = new Set<number>();
+  const append = (glob: Glob): number => {
+    starts.add(steps.length);
+    for (const step of glob.steps) steps.push(step);
+    return steps.push(END) - 1;
+  };
+  const included = new Set(list.include.map(append));
+  const firstExcluded = steps.length;
+  const excluded = new Set(list.exclude.map(append));
+  const automaton = { steps, start: close(steps, starts), included, excluded, firstExcluded };
+  automata.set(list, automaton);
+  return automaton;
+}
+
+const acceptsAt = ({ included, excluded }: Automaton, states: States): boolean =>
+  states.some((state) => included.has(state)) && !states.some((state) => excluded.has(state));
+
+/** Whether a pattern that includes can still match: they stand first. */
+const isAlive = ({ firstExcluded }: Automaton, [first]: States): boolean =>
+  first !== undefined && first < firstExcluded;
 const isSeparator = (char: string): boolean => char === '/' || char === ':';
 
 /**
  * Whether a name exists that both lists match. Names have no empty segments.
+ * @param budget what the search costs is taken from it
  * @returns the shortest such name; null where there is none; the empty text where it took too long to decide, which
  *   is to be taken for yes
  */
-export function commonName(left: GlobList, right: GlobList): string | null {
-  const alphabet = alphabetOf([left, right].flatMap((list) => [...list.include, ...list.exclude]));
+export function commonName(
+  left: GlobList,
+  right: GlobList,
+  budget: SearchBudget = { left: SEARCH_LIMIT },
+): string | null {
+  const enough = budget.left - SEARCH_LIMIT;
+  const [one, other] = [automatonOf(left), automatonOf(right)];
+  const alphabet = alphabetOf([...one.steps, ...other.steps]);
   const seen = new Set<string>();
   // Breadth first: the queue is walked while it grows, and its names only get longer.
-  const queue = [{ name: '', boundary: true, left: startList(left), right: startList(right) }];
+  const queue = [{ name: '', boundary: true, left: one.start, right: other.start }];
   for (const at of queue) {
-    if (!at.boundary && acceptsList(left, at.left) && acceptsList(right, at.right)) return at.name;
-    if (seen.size > SEARCH_LIMIT) return '';
-    for (const char of alphabet) {
+    if (!at.boundary && acceptsAt(one, at.left) && acceptsAt(other, at.right)) return at.name;
+    if (budget.left < enough) return '';
+    for (const char of nextChars(alphabet, [...charsAt(one, at.left), ...charsAt(other, at.right)])) {
       const boundary = isSeparator(char);
       if (boundary && at.boundary) continue;
-      const next = { left: readList(left, at.left, char), right: readList(right, at.right, char) };
-      const key = JSON.stringify([boundary, next]);
-      if (!isAlive(next.left) || !isAlive(next.right) || seen.has(key)) continue;
+      budget.left -= at.left.length + at.right.length;
+      const next = { left: read(one.steps, at.left, char), right: read(other.steps, at.right, char) };
+      const key = `${boundary};${next.left};${next.right}`;
+      if (!isAlive(one, next.left) || !isAlive(other, next.right) || seen.has(key)) continue;
       seen.add(key);
       queue.push({ name: at.name + char, boundary, ...next });
     }
@@ -175,11 +200,22 @@ export function commonName(left: GlobList, right: GlobList): string | null {
   return null;
 }
 
-/** All characters that patterns tell apart: their own, the separator, and one that stands for all others. */
-function alphabetOf(globs: readonly Glob[]): string[] {
-  const own = new Set(
-    globs.flatMap((glob) => glob.steps.flatMap((step) => (typeof step === 'object' ? [step.char] : []))),
-  );
+/** Of the alphabet, the first, which stands for all others, what leads elsewhere than it, and separators. */
+function nextChars(alphabet: readonly string[], own: readonly string[]): string[] {
+  const different = new Set(own);
+  return alphabet.filter((char, at) => at === 0 || isSeparator(char) || different.has(char));
+}
+
+/** The characters that lead elsewhere than others do. */
+const charsAt = ({ steps }: Automaton, states: States): string[] =>
+  states.flatMap((state) => charOf(steps[state]));
+
+const charOf = (step: Step | undefined): string[] =>
+  typeof step === 'object' && step !== END ? [step.char] : [];
+
+/** All characters that patterns tell apart: one that stands for all others, their own in order, and the separator. */
+function alphabetOf(steps: readonly Step[]): string[] {
+  const own = new Set(steps.flatMap(charOf));
   const other = Array.from('xyzabcdefghijklmnopqrstuvw0123456789').find((char) => !own.has(char)) ?? '\u00b7';
-  return [other, ...own].concat(own.has('/') ? [] : ['/']);
+  return [other, ...[...own].sort()].concat(own.has('/') ? [] : ['/']);
 }

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { compileGlobs } from './glob.ts';
 import { explainMatch, matchPolicies } from './match.ts';
 import { loadGood, only, policyText } from './policy.fixture.ts';
@@ -50,6 +50,21 @@ describe('matchPolicies', () => {
     );
     const event = { repository: 'plain:ml/iris', ref: 'refs/tags/v1' };
     expect(matchPolicies(loadGood(...texts), event).map(({ name }) => name)).toEqual(['a', 'b']);
+  });
+
+  it('looks at no pattern twice, and at no exclusion that cannot match', () => {
+    const policies = Array.from({ length: 1000 }, (_, at) => ({
+      ...policy,
+      match: { ...policy.match, repositories: compileGlobs(['plain:ml/*', `!plain:ml/scratch-${at}-*`]) },
+    }));
+    const set = { ...loadGood(), policies };
+    const event = { repository: 'plain:ml/scratch-7-a', ref: 'refs/tags/v1' };
+    expect(matchPolicies(set, event)).toEqual(policies.toSpliced(7, 1));
+    const looks = vi.spyOn(String.prototype, 'startsWith');
+    matchPolicies(set, event);
+    const count = looks.mock.calls.length;
+    looks.mockRestore();
+    expect(count).toBeLessThan(20);
   });
 
   it('says what explainMatch says of each, in the order of the set', () => {

@@ -1,5 +1,5 @@
 /** Which policies a ref of a repository is deployed by, and why. */
-import { findGlobs, type GlobList, matchesGlobs } from './glob.ts';
+import { findGlobs, type Glob, type GlobList, matchesGlob } from './glob.ts';
 import type { Policy, PolicySet } from './policy.ts';
 import { parseRef } from './ref-event.ts';
 
@@ -24,9 +24,9 @@ export function matchPolicies({ policies }: PolicySet, event: Matchable): Policy
   if (ref === null) return [];
   const index = indexOf(policies);
   const repositories = matchingLists(index.repositories, event.repository);
-  if (repositories.size === 0) return [];
+  if (repositories.length === 0) return [];
   const refs = ref.kind === 'tag' ? index.tags : index.branches;
-  const names = matchingLists(refs, ref.name);
+  const names = new Set(matchingLists(refs, ref.name));
   const places: number[] = [];
   for (const shared of repositories)
     for (const place of shared.places) {
@@ -36,15 +36,6 @@ export function matchPolicies({ policies }: PolicySet, event: Matchable): Policy
   return Array.from(Uint32Array.from(places).sort()).flatMap((place) => policies[place] ?? []);
 }
 
-/** Lists of patterns by where they start and end: most are told from a text without looking at them. */
-interface ListIndex {
-  byPlace: SharedList[];
-  /** Those with a pattern of this prefix and suffix. */
-  byAffixes: Map<string, Set<SharedList>>;
-  /** The lengths of prefix and suffix that there are. */
-  shapes: Map<string, { start: number; end: number }>;
-}
-
 /** Equal lists are one, however many policies write them. */
 interface SharedList {
   list: GlobList;
@@ -52,32 +43,71 @@ interface SharedList {
   places: number[];
 }
 
+/** What a text is looked up in: lists by what they include, all that include the same at once, and by what they exclude. */
+interface ListIndex {
+  byPlace: SharedList[];
+  included: PatternIndex<SharedList[]>;
+  excluded: PatternIndex<SharedList>;
+}
+
+/** Patterns by where they start and end: most are told from a text without looking at them. */
+interface PatternIndex<Owner> {
+  /** Each pattern once, by prefix and suffix. */
+  byAffixes: Map<string, Map<string, { glob: Glob; owners: Owner[] }>>;
+  /** The lengths of prefix and suffix that there are. */
+  shapes: Map<string, { start: number; end: number }>;
+}
+
 /** No pattern has a `*` in either. */
 const affixes = (prefix: string, suffix: string): string => `${prefix}*${suffix}`;
 
-function matchingLists({ byAffixes, shapes }: ListIndex, text: string): Set<SharedList> {
-  const found = new Set<SharedList>();
+/** @returns whose patterns match, each once */
+function ownersOf<Owner>({ byAffixes, shapes }: PatternIndex<Owner>, text: string): Set<Owner> {
+  const found = new Set<Owner>();
   for (const { start, end } of shapes.values()) {
     if (start + end > text.length) continue;
     const key = affixes(text.slice(0, start), text.slice(text.length - end));
-    for (const shared of byAffixes.get(key) ?? []) if (matchesGlobs(shared.list, text)) found.add(shared);
+    for (const { glob, owners } of byAffixes.get(key)?.values() ?? [])
+      if (matchesGlob(glob, text)) for (const owner of owners) found.add(owner);
   }
   return found;
 }
 
+function matchingLists({ included, excluded }: ListIndex, text: string): SharedList[] {
+  const alike = [...ownersOf(included, text)];
+  if (alike.length === 0) return [];
+  const without = ownersOf(excluded, text);
+  return alike.flatMap((lists) => (without.size === 0 ? lists : lists.filter((one) => !without.has(one))));
+}
+
 function indexLists(lists: readonly GlobList[]): ListIndex {
-  const index: ListIndex = { byPlace: [], byAffixes: new Map(), shapes: new Map() };
   const known = new Map<string, SharedList>();
-  for (const [place, list] of lists.entries()) {
+  const byPlace = lists.map((list, place) => {
     const shared = getOrAdd(known, JSON.stringify(list.patterns), () => ({ list, places: [] }));
     shared.places.push(place);
-    index.byPlace.push(shared);
-  }
-  for (const shared of known.values())
-    for (const { prefix, suffix } of shared.list.include) {
-      const [start, end] = [prefix.length, suffix.length];
+    return shared;
+  });
+  const alike = Map.groupBy(known.values(), ({ list }) => JSON.stringify(list.include.map(patternOf)));
+  return {
+    byPlace,
+    included: indexPatterns(alike.values(), ([first]) => first?.list.include ?? []),
+    excluded: indexPatterns(known.values(), ({ list }) => list.exclude),
+  };
+}
+
+const patternOf = ({ pattern }: Glob): string => pattern;
+
+function indexPatterns<Owner>(
+  owners: Iterable<Owner>,
+  globsOf: (owner: Owner) => readonly Glob[],
+): PatternIndex<Owner> {
+  const index: PatternIndex<Owner> = { byAffixes: new Map(), shapes: new Map() };
+  for (const owner of owners)
+    for (const glob of globsOf(owner)) {
+      const [start, end] = [glob.prefix.length, glob.suffix.length];
       index.shapes.set(`${start} ${end}`, { start, end });
-      getOrAdd(index.byAffixes, affixes(prefix, suffix), () => new Set()).add(shared);
+      const patterns = getOrAdd(index.byAffixes, affixes(glob.prefix, glob.suffix), () => new Map());
+      getOrAdd(patterns, glob.pattern, () => ({ glob, owners: [] })).owners.push(owner);
     }
   return index;
 }

@@ -126,7 +126,7 @@ function checkResources({ resources, storage }: Policy, spec: Json, report: Repo
     const own = keysAt(spec, ['resources', kind]);
     // What a GPU profile brings was checked where it stands.
     for (const [name, value] of Object.entries(quantities))
-      if (own.includes(name)) checkQuantity(name, value, ['spec', 'resources', kind, name], report);
+      if (own.has(name)) checkQuantity(name, value, ['spec', 'resources', kind, name], report);
   }
   if (storage.ephemeralStorage !== null)
     checkQuantity(
@@ -136,14 +136,15 @@ function checkResources({ resources, storage }: Policy, spec: Json, report: Repo
       report,
     );
   checkRequests(resources, keysAt(spec, ['resources', 'requests']), report);
-  const own = keysAt(spec, ['resources', 'limits']);
+  const own = [...keysAt(spec, ['resources', 'limits'])];
   if (!own.some((name) => name.startsWith('nvidia.com/'))) return;
   // Together with what a GPU profile brings, and without what the policy leaves out of it.
   const cards = Object.entries(resources.limits).filter(([name]) => name.startsWith('nvidia.com/'));
   checkGpuResources(Object.fromEntries(cards), ['spec', 'resources', 'limits'], report);
 }
 
-const keysAt = (value: Json, path: readonly string[]): string[] => Object.keys(valueAt(value, path) ?? {});
+const keysAt = (value: Json, path: readonly string[]): Set<string> =>
+  new Set(Object.keys(valueAt(value, path) ?? {}));
 
 /** The names without a domain that Kubernetes knows. */
 const NATIVE = ['cpu', 'memory', 'ephemeral-storage'];
@@ -166,11 +167,11 @@ const isExtended = (name: string): boolean => /\//.test(name) && !/^(?:.*\.)?kub
 
 function checkRequests(
   { requests, limits }: Policy['resources'],
-  stated: readonly string[],
+  stated: ReadonlySet<string>,
   report: Report,
 ): void {
   for (const [name, request] of Object.entries(requests)) {
-    const isStated = stated.includes(name);
+    const isStated = stated.has(name);
     const path = ['spec', 'resources', isStated ? 'requests' : 'limits', name];
     const limit = limits[name];
     const [wanted, allowed] = [parseQuantity(request) ?? 0, parseQuantity(limit ?? '') ?? 0];

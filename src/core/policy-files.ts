@@ -74,7 +74,9 @@ export function loadPolicies(
   ).map(({ item }) => item);
   for (const profile of profiles) checkProfileStructure(profile, used, kserve, faults);
   policies.sort(byName);
-  faults.push(...findConflicts(policies));
+  const conflicts = findConflicts(policies);
+  faults.push(...conflicts.faults);
+  warnings.push(...conflicts.warnings);
   const set: PolicySet = {
     revision,
     policies,

@@ -10,7 +10,11 @@ import {
   templateFault,
   variablesOf,
 } from './template.ts';
-import type { Path } from './yaml-source.ts';
+import { MAX_FAULTS, type Path } from './yaml-source.ts';
+
+/** Lists are compared with those of all other policies. Names without a wildcard cost next to nothing. */
+const MAX_PATTERNS = 100;
+const MAX_NAMES = 2000;
 
 /** Checks `spec.match`. */
 export function checkMatch({ match }: Policy, report: Report): void {
@@ -22,6 +26,12 @@ export function checkMatch({ match }: Policy, report: Report): void {
   if (match.repositories.include.length === 0)
     report(['spec', 'match', 'repositories'], 'exclusions alone match nothing; name at least one repository');
   for (const [field, { patterns }] of Object.entries(match)) {
+    const wild = patterns.filter((pattern) => pattern.includes('*')).length;
+    if (wild > MAX_PATTERNS || patterns.length > MAX_NAMES)
+      report(
+        ['spec', 'match', field],
+        `at most ${MAX_PATTERNS} patterns with * and ${MAX_NAMES} in all, got ${wild} and ${patterns.length}; write several policies`,
+      );
     for (const [at, pattern] of patterns.entries()) {
       const fault = patternFault(field, pattern.replace(/^!/, ''));
       if (fault !== null) report(['spec', 'match', field, at], fault);
@@ -61,13 +71,15 @@ export function checkTemplates(policy: Policy, report: Report): boolean {
     ...Object.entries(policy.labels).map(([key, text]): [Path, string] => [['labels', key], text]),
     ...Object.entries(policy.annotations).map(([key, text]): [Path, string] => [['annotations', key], text]),
   ];
-  let good = true;
+  let faults = 0;
   for (const [path, template] of places) {
     const later = LATER[path.join('.')] ?? [];
     for (const part of parseTemplate(template)) {
+      // More than that nobody reads, and looking for names that are near takes time.
+      if (faults > MAX_FAULTS) return false;
       const fault = partFault(part, later);
       if (fault === null) continue;
-      good = false;
+      faults++;
       report(
         ['spec', ...path],
         fault,
@@ -75,7 +87,7 @@ export function checkTemplates(policy: Policy, report: Report): boolean {
       );
     }
   }
-  return good;
+  return faults === 0;
 }
 
 function partFault(part: TemplatePart, later: readonly string[]): string | null {
@@ -89,66 +101,8 @@ function partFault(part: TemplatePart, later: readonly string[]): string | null 
   return `${fault}${hint || `; known are ${TEMPLATE_VARIABLES.join(', ')}`}`;
 }
 
-/** Fields of spec.predictor and of its model that modelhook sets itself, with the policy field to use instead. */
-const OWN_POD_FIELDS: Record<string, string> = {
-  model: 'spec.container',
-  minReplicas: 'spec.replicas',
-  maxReplicas: 'spec.replicas',
-  deploymentStrategy: 'spec.rollout',
-  storageUris: 'spec.storage',
-};
-
-/** Other ways to say which model is served: KServe takes one of them a predictor, and modelhook renders `model`. */
-const OTHER_PREDICTORS = [
-  'huggingface',
-  'lightgbm',
-  'onnx',
-  'paddle',
-  'pmml',
-  'pytorch',
-  'sklearn',
-  'tensorflow',
-  'triton',
-  'xgboost',
-];
-
-const OWN_CONTAINER_FIELDS: Record<string, string> = {
-  modelFormat: 'spec.modelFormat',
-  runtime: 'spec.runtime',
-  protocolVersion: 'spec.protocolVersion',
-  storageUri: 'spec.storage',
-  storageUris: 'spec.storage',
-  storage: 'spec.storage',
-  resources: 'spec.resources',
-};
-
-/** Checks `spec.pod` and `spec.container`, which are merged as they are. */
-export function checkOverrides({ pod, container }: Policy, fault: Report, warn: Report): void {
-  checkPart(['spec', 'pod'], pod, OWN_POD_FIELDS, fault, warn);
-  checkPart(['spec', 'container'], container, OWN_CONTAINER_FIELDS, fault, warn);
-  for (const field of OTHER_PREDICTORS.filter((name) => Object.hasOwn(pod, name)))
-    fault(
-      ['spec', 'pod', field],
-      'modelhook renders the model itself; use spec.modelFormat and spec.container',
-    );
-  if ('name' in container)
-    fault(
-      ['spec', 'container', 'name'],
-      'KServe refuses a name here: it names the container itself; remove it',
-    );
-}
-
-function checkPart(
-  path: Path,
-  part: JsonObject,
-  own: Record<string, string>,
-  fault: Report,
-  warn: Report,
-): void {
-  for (const field of Object.keys(part)) {
-    const instead = Object.hasOwn(own, field) ? own[field] : undefined;
-    if (instead !== undefined) fault([...path, field], `modelhook sets this field itself; use ${instead}`);
-  }
+/** Warns of template variables in what is merged as it is. */
+export function warnOfVariables(part: JsonObject, path: Path, warn: Report): void {
   eachText(part, path, (at, text) => {
     for (const name of variablesOf(text))
       warn(at, `\${${name}} stays as it is: nothing is filled in here, where the text may be a shell's`);

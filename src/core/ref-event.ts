@@ -87,7 +87,8 @@ const CONTROL = /[\u0000-\u001f\u007f]/;
  */
 export function unsafeName(what: string, name: string): string | null {
   if (name.length > 1024) return `${what} is longer than 1,024 characters`;
-  if (CONTROL.test(name)) return `${what} holds a control character`;
+  if (CONTROL.test(name) || !name.isWellFormed())
+    return `${what} holds a control character or half a character`;
   if (name.startsWith('-')) return `${what} "${name}" starts with "-"`;
   const segments = name.split('/');
   if (segments.some((segment) => segment === '')) return `${what} "${name}" has an empty path segment`;

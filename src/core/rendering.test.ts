@@ -6,8 +6,9 @@ import { StalledError } from './errors.ts';
 import { readManaged, renderInferenceService, withMode } from './inference-service.ts';
 import { type JsonObject, valueAt } from './json.ts';
 import { ASSUMED_KSERVE } from './kserve.ts';
+import { parseModelCard } from './model-card.ts';
 import { KSERVE_NAME, kubernetesName, LABEL_VALUE, unsafePath } from './names.ts';
-import { makePlan, type Plan, type PlanInput } from './plan.ts';
+import { type ModelCardInput, makePlan, type Plan, type PlanInput } from './plan.ts';
 import { load, loadGood, policyText, runtimeText } from './policy.fixture.ts';
 import { loadPolicies } from './policy-files.ts';
 import { unsafeName, unsafeRef } from './ref-event.ts';
@@ -147,16 +148,34 @@ type Case = [object, Parameters<typeof inputOf>[1], { args: string[]; env: objec
 
 const inputOf = (
   texts: string[],
-  { card, ...at }: { repository: string; ref: string; projectId: string | null; card: object },
+  {
+    card,
+    ...at
+  }: { repository: string; ref: string; projectId: string | null; card: Parameters<typeof cardOf>[0] },
 ): Omit<PlanInput, 'policy'> => ({
   ...at,
   policies: loadGood(...texts),
   sha: 'a'.repeat(40),
-  modelCard: {
-    kind: 'card',
-    card: { library: null, pipelineTag: null, license: null, tags: [], baseModel: [], ...card },
-  },
+  modelCard: cardOf(card),
 });
+
+/** Read as the controller reads it: a card may be refused. */
+function cardOf({
+  library,
+  pipelineTag,
+}: {
+  library: string | null;
+  pipelineTag: string | null;
+}): ModelCardInput {
+  const front = JSON.stringify({ library_name: library, pipeline_tag: pipelineTag });
+  try {
+    return { kind: 'card', card: parseModelCard(new TextEncoder().encode(`---\n${front}\n---\n`)) };
+  } catch (error) {
+    if (error instanceof StalledError) return { kind: 'unavailable', reason: error };
+    throw error;
+  }
+}
+
 const filesOf = ([policy, , container]: Case): string[] => [
   policyText(policy),
   runtimeText(

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { Fault } from './errors.ts';
 import { suggestion } from './nearest.ts';
-import type { Path, YamlDocument } from './yaml-source.ts';
+import { MAX_FAULTS, MORE_FAULTS, type Path, type Position, type YamlDocument } from './yaml-source.ts';
 
 /**
  * A map in which every other field is a fault.
@@ -23,20 +23,34 @@ export type Report = (
   within?: { needle: string; ordinal: number } | 'key' | undefined,
 ) => void;
 
-/** @returns a function that adds faults with the places they stand at */
-export const reporter =
-  (file: string, document: YamlDocument, faults: Fault[]): Report =>
-  (path, message, within) => {
-    if (within === 'key') {
-      faults.push({ file, ...document.atKey(path), message: `${formatPath(path.slice(0, -1))}: ${message}` });
-      return;
-    }
-    const position = within ? document.atText(path, within.needle, within.ordinal) : document.at(path);
-    faults.push({ file, ...position, message: `${formatPath(path)}: ${message}` });
+/** @returns a function that adds faults with the places they stand at, and after 100 of them that there are more */
+export function reporter(file: string, document: YamlDocument, faults: Fault[]): Report {
+  const add = collector(file, document, faults);
+  return (path, message, within) =>
+    add(() => {
+      if (within === 'key')
+        return { ...document.atKey(path), message: `${formatPath(path.slice(0, -1))}: ${message}` };
+      const position = within ? document.atText(path, within.needle, within.ordinal) : document.at(path);
+      return { ...position, message: `${formatPath(path)}: ${message}` };
+    });
+}
+
+/** @returns a function that adds a fault, and makes nothing of those that are too many */
+function collector(
+  file: string,
+  document: YamlDocument,
+  faults: Fault[],
+): (make: () => Position & { message: string }) => void {
+  let count = 0;
+  return (make) => {
+    count++;
+    if (count <= MAX_FAULTS) faults.push({ file, ...make() });
+    else if (count === MAX_FAULTS + 1) faults.push({ file, ...document.at([]), message: MORE_FAULTS });
   };
+}
 
 /**
- * Checks a document against a schema and adds what is wrong to `faults`.
+ * Checks a document against a schema and adds what is wrong to `faults`: the first 100, and that there are more.
  * @returns the checked value; null where something is wrong
  */
 export function check<Output>(
@@ -47,17 +61,20 @@ export function check<Output>(
 ): Output | null {
   const result = schema.safeParse(document.value);
   if (result.success) return result.data;
-  const report = reporter(file, document, faults);
+  const add = collector(file, document, faults);
   for (const issue of result.error.issues) {
     const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part));
-    if (issue.code === 'unrecognized_keys') {
-      for (const key of issue.keys) {
-        const message = `unknown field "${key}"${where(path)}${suggestion(key, issue.message.split(' '))}`;
-        faults.push({ file, ...document.atKey([...path, key]), message });
-      }
-    } else {
-      report(path, describe(issue, valueAt(document.value, path)));
-    }
+    const keys = issue.code === 'unrecognized_keys' ? issue.keys : [];
+    for (const key of keys)
+      add(() => ({
+        ...document.atKey([...path, key]),
+        message: `unknown field "${key}"${where(path)}${suggestion(key, issue.message.split(' '))}`,
+      }));
+    if (issue.code !== 'unrecognized_keys')
+      add(() => ({
+        ...document.at(path),
+        message: `${formatPath(path)}: ${describe(issue, valueAt(document.value, path))}`,
+      }));
   }
   return null;
 }

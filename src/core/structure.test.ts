@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Json, JsonObject } from './json.ts';
 import { KSERVE_0_20 } from './kserve-structure.ts';
 import { checkStructure, nodeAt, type Structure } from './structure.ts';
+import { MORE_FAULTS } from './yaml-source.ts';
 
 const POD = ['spec', 'predictor'];
 const CONTAINER = ['spec', 'predictor', 'model'];
@@ -169,11 +170,13 @@ describe('checkStructure', () => {
     expect(checkStructure(KSERVE_0_20, { env: [hostile] }, CONTAINER)).toHaveLength(5);
   });
 
-  it('finds every unknown field of a value that has many, and suggests names for the first hundred', () => {
+  it('finds the first hundred faults of a value that has many, and says that there are more', () => {
     const many = Object.fromEntries(Array.from({ length: 150 }, (_, index) => [`nodeNam${index}`, 1]));
     const faults = messages(many, POD);
-    expect(faults).toHaveLength(150);
+    expect(faults).toHaveLength(101);
     expect(faults.filter((message) => message.endsWith('did you mean "nodeName"?'))).toHaveLength(100);
+    expect(faults.at(-1)).toBe(`: ${MORE_FAULTS}`);
+    expect(messages({ env: Array(1000).fill(1) }, CONTAINER)).toHaveLength(101);
   });
 
   it('throws for a place that no InferenceService has', () => {

@@ -2,7 +2,7 @@
 import type { Json, JsonObject } from './json.ts';
 import { suggestion } from './nearest.ts';
 import { shown } from './schema-faults.ts';
-import type { Path } from './yaml-source.ts';
+import { MAX_FAULTS, MORE_FAULTS, type Path } from './yaml-source.ts';
 
 /**
  * What a CRD lets an InferenceService hold, without the words, defaults, patterns and bounds of its schema
@@ -40,7 +40,8 @@ export interface StructureFault {
  * Source: PruneNonNullableNullsWithoutDefaults of Kubernetes' apiextensions-apiserver.
  * @param at where the value belongs in an InferenceService: `[]` the whole, `['spec', 'predictor']` fields of the
  *   pod. A value that belongs below the whole is a part that others complete, so nothing is required at its top.
- * @returns every fault, in the order of the value; throws where the structure has no such place
+ * @returns the first 100 faults, in the order of the value, and that there are more; throws where the structure has no
+ *   such place
  */
 export function checkStructure(structure: Structure, value: Json, at: readonly string[]): StructureFault[] {
   const node = nodeAt(structure, at);
@@ -48,7 +49,8 @@ export function checkStructure(structure: Structure, value: Json, at: readonly s
   const check: Check = { structure, at, faults: [] };
   const isPart = at.length > 0;
   if (!isPart || value !== null) checkNode(check, isPart ? withoutRequired(node) : node, value, []);
-  return check.faults;
+  if (!isFull(check)) return check.faults;
+  return [...check.faults.slice(0, MAX_FAULTS), { path: [], message: MORE_FAULTS, atKey: false }];
 }
 
 /** @returns what may stand at a place; null where the structure has no such place */
@@ -61,14 +63,13 @@ export function nodeAt(structure: Structure, at: readonly string[]): StructureNo
   return node ?? null;
 }
 
-/** A value with as many faults is not what it is taken for, and comparing names takes time. */
-const MAX_HINTS = 100;
-
 interface Check {
   structure: Structure;
   at: readonly string[];
   faults: StructureFault[];
 }
+/** One more than is told says that there are more. */
+const isFull = ({ faults }: Check): boolean => faults.length > MAX_FAULTS;
 type ObjectNode = Extract<StructureNode, { type: 'object' }>;
 
 /** Names come from outside, and `constructor` is none of the fields. */
@@ -79,7 +80,7 @@ const withoutRequired = (node: StructureNode): StructureNode =>
   node.type === 'object' ? { type: 'object', fields: node.fields } : node;
 
 function checkNode(check: Check, node: StructureNode | undefined, value: Json, path: Path): void {
-  if (node === undefined || node.type === 'any') return;
+  if (node === undefined || node.type === 'any' || isFull(check)) return;
   if (!accepts(node, value)) report(check, path, typeFault(node, value));
   else if (Array.isArray(value)) {
     const items = node.type === 'array' ? check.structure.nodes[node.items] : undefined;
@@ -93,17 +94,18 @@ function checkNode(check: Check, node: StructureNode | undefined, value: Json, p
 function checkFields(check: Check, node: ObjectNode, value: JsonObject, path: Path): void {
   const unknown: string[] = [];
   for (const [key, item] of Object.entries(value)) {
+    if (isFull(check)) return;
     const field = fieldOf(check.structure, node.fields, key);
     if (field === undefined) {
-      const hint = check.faults.length < MAX_HINTS ? hintFor(check, node, key, path) : '';
-      check.faults.push({ path: [...path, key], message: `unknown field "${key}"${hint}`, atKey: true });
+      const message = `unknown field "${key}"${hintFor(check, node, key, path)}`;
+      check.faults.push({ path: [...path, key], message, atKey: true });
       unknown.push(key);
     } else if (item !== null) checkNode(check, field, item, [...path, key]);
   }
   for (const name of node.required ?? []) {
     const isGiven = Object.hasOwn(value, name) && value[name] !== null;
     // A required field that is misspelt is one mistake, so it is told once.
-    const isMisspelt = () => unknown.slice(0, MAX_HINTS).some((key) => suggestion(key, [name]) !== '');
+    const isMisspelt = () => unknown.some((key) => suggestion(key, [name]) !== '');
     if (!isGiven && !isMisspelt()) report(check, path, `the field "${name}" is required`);
   }
 }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
-import { readYaml } from './yaml-source.ts';
+import { describe, expect, it, vi } from 'vitest';
+import { faultsOf, load, policyText } from './policy.fixture.ts';
+import { MORE_FAULTS, readYaml } from './yaml-source.ts';
 
 const faults = (text: string): string[] =>
   readYaml('a.yaml', text).faults.map(({ line, column, message }) => `${line}:${column}: ${message}`);
@@ -77,7 +78,39 @@ describe('readYaml', () => {
   ])('refuses %s with few words', (_name, text) => {
     const found = faults(text);
     expect(found.length).toBeGreaterThan(0);
-    expect(found.length).toBeLessThanOrEqual(100);
+    expect(found.length).toBeLessThanOrEqual(101);
+  });
+
+  it('says once that there are more faults than it lists', () => {
+    const found = faults('a: b: c\n'.repeat(1000));
+    expect(found).toHaveLength(101);
+    expect(found.filter((one) => one === `1:1: ${MORE_FAULTS}`)).toEqual([found.at(-1)]);
+  });
+
+  it('refuses what aliases expand to more than the largest file', () => {
+    const text = `a: &a ${'x'.repeat(100_000)}\nb: &b [*a, *a, *a]\nc: [*b, *b, *b, *b]\n`;
+    expect(faults(text)).toEqual([expect.stringMatching(/^3:\d+: more than 100 aliases/)]);
+    expect(faults(text.replace('[*b, *b, *b, *b]', '*b'))).toEqual([]);
+  });
+
+  it('refuses an alias inside the second node of its anchor', () => {
+    expect(faults('a: &x 1\nb: &x {c: *x}\n')).toEqual([expect.stringContaining('the alias *x')]);
+  });
+
+  it('finds all of a text with one look at the string, and all keys with one look at the map', () => {
+    const keys = Array.from({ length: 1000 }, (_, at) => `k${at}: 1\n`).join('');
+    const [document] = readYaml('a.yaml', `${keys}a: "${'! '.repeat(1000)}"\n`).documents;
+    const looks = vi.spyOn(String.prototype, 'indexOf');
+    const texts = Array.from({ length: 1000 }, (_, n) => document?.atText(['a'], '!', n).column);
+    const count = looks.mock.calls.length;
+    looks.mockRestore();
+    expect(texts).toEqual(Array.from({ length: 1000 }, (_, n) => 5 + 2 * n));
+    expect(count).toBeLessThan(3000);
+    const finds = vi.spyOn(Array.prototype, 'find');
+    const lines = Array.from({ length: 1000 }, (_, at) => document?.atKey([`k${at}`]).line);
+    expect(finds.mock.calls.length).toBe(0);
+    finds.mockRestore();
+    expect(lines).toEqual(Array.from({ length: 1000 }, (_, at) => at + 1));
   });
 
   it('takes any text without an exception', () => {
@@ -114,5 +147,30 @@ describe('readYaml', () => {
       }),
       { numRuns: 2000 },
     );
+  });
+});
+
+describe('a document with very many faults', () => {
+  it.each([
+    ['Go templates', { annotations: { a: '{{'.repeat(2000) } }],
+    ['unknown variables', { annotations: { a: `\${x}`.repeat(2000) } }],
+    ['unknown fields', Object.fromEntries(Array.from({ length: 2000 }, (_, at) => [`k${at}`, 1]))],
+    [
+      'unknown fields of the pod',
+      { pod: Object.fromEntries(Array.from({ length: 2000 }, (_, at) => [`k${at}`, 1])) },
+    ],
+    [
+      'values of another type',
+      { labels: Object.fromEntries(Array.from({ length: 2000 }, (_, at) => [`k${at}`, 1])) },
+    ],
+  ])('lists the first hundred, and says that there are more: %s', (_name, spec) => {
+    const found = faultsOf(policyText(spec));
+    expect(found).toHaveLength(101);
+    expect(found.filter((one) => one.endsWith(MORE_FAULTS))).toHaveLength(1);
+  });
+
+  it('lists as many warnings', () => {
+    const { warnings } = load(policyText({ container: { args: Array(2000).fill('$' + '{tag}') } }));
+    expect(warnings).toHaveLength(101);
   });
 });

@@ -3,6 +3,7 @@
  * every value with its place in the file.
  */
 import {
+  type Alias,
   type Document,
   isAlias,
   isCollection,
@@ -11,7 +12,9 @@ import {
   isSeq,
   LineCounter,
   type Node,
+  type Pair,
   parseAllDocuments,
+  type Scalar,
   type YAMLError,
   type YAMLMap,
 } from 'yaml';
@@ -22,8 +25,10 @@ import type { Json } from './json.ts';
 export const MAX_YAML_BYTES = 1024 * 1024;
 const MAX_DEPTH = 64;
 const MAX_ALIASES = 100;
-/** A file with as many faults is not what it is taken for. */
-const MAX_FAULTS = 100;
+/** A file, or a document of one, with as many faults is not what it is taken for. */
+export const MAX_FAULTS = 100;
+/** What is said once in place of all further ones. */
+export const MORE_FAULTS = `only the first ${MAX_FAULTS} are listed; correct these and look again`;
 
 export type Path = readonly (string | number)[];
 export interface Position {
@@ -81,17 +86,19 @@ export function readYaml(file: string, text: string): { documents: YamlDocument[
     const documents: YamlDocument[] = [];
     const faults: Fault[] = [];
     for (const document of Array.isArray(parsed) ? parsed : []) {
-      const found =
-        document.errors.length > 0
-          ? document.errors.map((error) => fault(place(error.pos[0]), syntaxMessage(error)))
-          : new Inspection(document).findings.map(({ offset, message }) => fault(place(offset), message));
-      if (found.length === 0) documents.push(open(document, text, place));
+      const { findings, targets } = inspect(document);
+      if (findings.length === 0) documents.push(open(document, text, place, targets));
       // A text that is nested too deeply says so once for every level.
-      const told = found.filter((one, at) => one.message !== TOO_DEEP || found[at - 1]?.message !== TOO_DEEP);
-      faults.push(...told.slice(0, MAX_FAULTS));
-      if (faults.length >= MAX_FAULTS) break;
+      const told = findings.filter(
+        (one, at) => one.message !== TOO_DEEP || findings[at - 1]?.message !== TOO_DEEP,
+      );
+      faults.push(
+        ...told.slice(0, MAX_FAULTS + 1).map(({ offset, message }) => fault(place(offset), message)),
+      );
+      if (faults.length > MAX_FAULTS) break;
     }
-    return { documents, faults };
+    if (faults.length <= MAX_FAULTS) return { documents, faults };
+    return { documents, faults: [...faults.slice(0, MAX_FAULTS), fault(first, MORE_FAULTS)] };
   } catch (error) {
     if (error instanceof RangeError) return { documents: [], faults: [fault(first, TOO_DEEP)] };
     // The library refuses what expands to more than it should with a ReferenceError that says so.
@@ -119,15 +126,26 @@ interface Finding {
   message: string;
 }
 
+/** @returns what is wrong with a document, and what its aliases stand for */
+function inspect(document: Document): { findings: Finding[]; targets: ReadonlyMap<unknown, Node> } {
+  if (document.errors.length === 0) return new Inspection(document);
+  const findings = document.errors.map((error) => ({ offset: error.pos[0], message: syntaxMessage(error) }));
+  return { findings, targets: new Map() };
+}
+
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
 const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/;
 
 /** Finds what YAML allows and nobody's configuration needs: on the nodes, before anything is expanded. */
 class Inspection {
   readonly findings: Finding[];
-  /** Anchors whose node is complete. An alias to any other would hold itself. */
-  private readonly finished = new Set<string>();
+  /** What each alias stands for. */
+  readonly targets = new Map<Alias, Node>();
+  /** Anchors whose node is complete, with its size. An alias to any other would hold itself. */
+  private readonly finished = new Map<string, { node: Node; size: number }>();
   private aliases = 0;
+  /** How many characters all aliases so far stand for. */
+  private expanded = 0;
 
   constructor(document: Document) {
     this.findings = document.warnings.map((warning) => ({
@@ -139,19 +157,33 @@ class Inspection {
 
   private node(node: unknown, depth: number, fallback: number): void {
     const offset = offsetOf(node) ?? fallback;
+    const anchored = isScalar(node) || isCollection(node) ? node : null;
+    const before = this.expanded;
+    // Until it is complete, the name stands for nothing, even if it did before.
+    if (anchored?.anchor !== undefined) this.finished.delete(anchored.anchor);
     if (depth > MAX_DEPTH) this.findings.push({ offset, message: TOO_DEEP });
-    else if (isAlias(node)) this.alias(node.source, offset);
+    else if (isAlias(node)) this.alias(node, offset);
     else if (isScalar(node)) this.scalar(node.value, offset);
     else if (isMap(node)) this.map(node, depth, offset);
     else if (isSeq(node)) for (const item of node.items) this.node(item, depth + 1, offset);
-    if ((isScalar(node) || isCollection(node)) && node.anchor !== undefined) this.finished.add(node.anchor);
+    if (anchored?.anchor === undefined) return;
+    const size = (anchored.range?.[1] ?? offset) - offset + this.expanded - before;
+    this.finished.set(anchored.anchor, { node: anchored, size });
   }
 
-  private alias(name: string, offset: number): void {
+  private alias(alias: Alias, offset: number): void {
+    const target = this.finished.get(alias.source);
+    const wasGood = this.aliases <= MAX_ALIASES && this.expanded <= MAX_YAML_BYTES;
     this.aliases++;
-    if (this.aliases === MAX_ALIASES + 1) this.findings.push({ offset, message: TOO_MANY_ALIASES });
-    if (!this.finished.has(name))
-      this.findings.push({ offset, message: `the alias *${name} names nothing that is complete before it` });
+    this.expanded += target?.size ?? 0;
+    if (wasGood && (this.aliases > MAX_ALIASES || this.expanded > MAX_YAML_BYTES))
+      this.findings.push({ offset, message: TOO_MANY_ALIASES });
+    if (target !== undefined) this.targets.set(alias, target.node);
+    else
+      this.findings.push({
+        offset,
+        message: `the alias *${alias.source} names nothing that is complete before it`,
+      });
   }
 
   private scalar(value: unknown, offset: number): void {
@@ -185,17 +217,22 @@ const offsetOf = (node: unknown): number | undefined =>
   isScalar(node) || isCollection(node) || isAlias(node) ? node.range?.[0] : undefined;
 
 /** A document that was inspected, with the places of its parts. */
-function open(document: Document, text: string, place: (offset: number) => Position): YamlDocument {
-  const step = (
-    node: Node | null | undefined,
-    key: string | number,
-  ): { key: unknown; value: Node | null } | null => {
-    const real = isAlias(node) ? node.resolve(document) : node;
-    if (isMap(real)) {
-      const pair = real.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
+function open(
+  document: Document,
+  text: string,
+  place: (offset: number) => Position,
+  targets: ReadonlyMap<unknown, Node>,
+): YamlDocument {
+  // Each is made once, however many faults stand in the same map or text.
+  const keys = new WeakMap<YAMLMap, Map<string, Pair>>();
+  const texts = new WeakMap<Scalar, Map<string, number[]>>();
+  const real = (node: Node | null): Node | null => targets.get(node) ?? node;
+  const step = (node: Node | null, key: string | number): { key: unknown; value: Node | null } | null => {
+    if (isMap(node)) {
+      const pair = getOrAdd(keys, node, () => indexKeys(node)).get(String(key));
       return pair === undefined ? null : { key: pair.key, value: asNode(pair.value) };
     }
-    const item = isSeq(real) ? real.items[Number(key)] : undefined;
+    const item = isSeq(node) ? node.items[Number(key)] : undefined;
     return item === undefined ? null : { key: item, value: asNode(item) };
   };
   const find = (path: Path): { node: Node | null; key: number; value: number; exact: boolean } => {
@@ -203,7 +240,7 @@ function open(document: Document, text: string, place: (offset: number) => Posit
     let key = offsetOf(node) ?? document.range?.[0] ?? 0;
     let value = key;
     for (const name of path) {
-      const next = step(node, name);
+      const next = step(real(node), name);
       if (next === null) return { node, key, value, exact: false };
       key = offsetOf(next.key) ?? value;
       // `key:` with nothing behind it: its own place says more than the end of the line.
@@ -222,14 +259,16 @@ function open(document: Document, text: string, place: (offset: number) => Posit
     atKey: (path) => place(find(path).key),
     atText(path, needle, n) {
       const found = find(path);
-      const node = isAlias(found.node) ? found.node.resolve(document) : found.node;
-      const range = node?.range;
-      if (!isScalar(node) || typeof node.value !== 'string' || !range) return place(found.value);
-      const raw = text.slice(range[0], range[1]);
-      // The n-th in the value is the n-th in the source, unless an escape or a comment hides or adds one.
-      const offset = nthIndex(raw, needle, n);
-      const sameCount = raw.split(needle).length === node.value.split(needle).length;
-      return place(sameCount && offset >= 0 ? range[0] + offset : range[0]);
+      const node = real(found.node);
+      if (!isScalar(node) || typeof node.value !== 'string' || !node.range) return place(found.value);
+      const [start, end] = node.range;
+      const { value } = node;
+      const offsets = getOrAdd(
+        getOrAdd(texts, node, () => new Map()),
+        needle,
+        () => offsetsInSource(text.slice(start, end), value, needle),
+      );
+      return place(start + (offsets[n] ?? 0));
     },
   };
 }
@@ -237,9 +276,28 @@ function open(document: Document, text: string, place: (offset: number) => Posit
 const asNode = (value: unknown): Node | null =>
   isScalar(value) || isCollection(value) || isAlias(value) ? value : null;
 
-function nthIndex(text: string, needle: string, n: number): number {
-  let offset = text.indexOf(needle);
-  for (let count = 0; count < n && offset >= 0; count++)
-    offset = text.indexOf(needle, offset + needle.length);
-  return offset;
+const indexKeys = (map: YAMLMap): Map<string, Pair> =>
+  new Map(map.items.flatMap((pair) => (isScalar(pair.key) ? [[String(pair.key.value), pair]] : [])));
+
+/** The n-th in the value is the n-th in the source, unless an escape or a comment hides or adds one: then it is none. */
+function offsetsInSource(source: string, value: string, needle: string): number[] {
+  const offsets = offsetsOf(source, needle);
+  return offsets.length === offsetsOf(value, needle).length ? offsets : [];
+}
+
+function offsetsOf(text: string, needle: string): number[] {
+  const offsets: number[] = [];
+  for (let at = text.indexOf(needle); at >= 0; at = text.indexOf(needle, at + needle.length))
+    offsets.push(at);
+  return offsets;
+}
+
+function getOrAdd<Key, Value>(
+  map: { get(key: Key): Value | undefined; set(key: Key, value: Value): unknown },
+  key: Key,
+  make: () => Value,
+): Value {
+  const value = map.get(key) ?? make();
+  map.set(key, value);
+  return value;
 }
