@@ -31,11 +31,17 @@ function environment(node: string): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(inherited), PATH: `${dirname(node)}${delimiter}${process.env['PATH']}` };
 }
 
-function run(command: string, args: readonly string[], cwd: string, node = process.execPath): Promise<Ran> {
+function run(
+  command: string,
+  args: readonly string[],
+  cwd: string,
+  node = process.execPath,
+  timeout = 240_000,
+): Promise<Ran> {
   return new Promise((resolve) => {
     const done = (error: ExecFileException | null, stdout: string, stderr: string) =>
       resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr });
-    const options = { cwd, env: environment(node), maxBuffer: 1 << 26, timeout: 240_000 };
+    const options = { cwd, env: environment(node), maxBuffer: 1 << 26, timeout };
     execFile(command, args, options, done).stdin?.end();
   });
 }
@@ -75,7 +81,7 @@ beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'modelhook-package-'));
   const project = await emptyProject('project');
   const other = await emptyProject('node-24');
-  node24 = run('npm', ['install', ...QUIET, 'node@24'], other).then(({ code }) => code === 0);
+  node24 = installNode24(other);
   await pack();
   await runOrThrow('npm', ['install', ...QUIET, '--prefer-offline', tarball], project);
 }, 300_000);
@@ -84,6 +90,15 @@ afterAll(async () => {
   await node24;
   await rm(root, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
 }, 300_000);
+
+/** A download that stalls is begun again: it takes seconds, or for ever. */
+async function installNode24(project: string): Promise<boolean> {
+  for (let tries = 0; tries < 3; tries++) {
+    const { code } = await run('npm', ['install', ...QUIET, 'node@24'], project, process.execPath, 60_000);
+    if (code === 0) return true;
+  }
+  return false;
+}
 
 const installed = (...path: string[]): string => join(root, 'project', 'node_modules', ...path);
 
