@@ -81,9 +81,10 @@ beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'modelhook-package-'));
   const project = await emptyProject('project');
   const other = await emptyProject('node-24');
-  node24 = installNode24(other);
   await pack();
   await runOrThrow('npm', ['install', ...QUIET, '--prefer-offline', tarball], project);
+  // Not beside the other: two of them at once have waited for each other.
+  node24 = installNode24(other);
 }, 300_000);
 
 afterAll(async () => {
@@ -127,7 +128,7 @@ test('the installed command runs the demo to its end and writes the status', asy
   const { code, stdout, stderr } = await run(installed('.bin', 'modelhook'), ['demo', '--once'], root);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   expect(stdout).toMatch(/modelhook\/production\tsuccess\tCommitted [0-9a-f]{7} to fleet\thttp/);
-});
+}, 300_000);
 
 test('the installed command says its version', async () => {
   const { stdout } = await run(installed('.bin', 'modelhook'), ['--version'], root);
@@ -142,4 +143,4 @@ test('the installed command runs the demo on Node 24, the oldest one that is sup
   const { code, stdout, stderr } = await run(installed('.bin', 'modelhook'), ['demo', '--once'], root, node);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   expect(stdout).toMatch(/modelhook\/production\tsuccess\tCommitted [0-9a-f]{7} to fleet\thttp/);
-});
+}, 300_000);
