@@ -5,13 +5,16 @@ import { StalledError } from '../core/errors.ts';
 import { GitError, git, type Remote } from './git.ts';
 import { ObjectReader } from './objects.ts';
 
-/** Finds where a repository is, or throws while it cannot be found. */
-export type LocateRemote = () => Promise<Remote>;
+/**
+ * Finds where a repository is, or throws while it cannot be found.
+ * @param url where it was found before: then only what lets us in is asked for again, as tokens may live for an hour
+ */
+export type LocateRemote = (url: string | null) => Promise<Remote>;
 
 export class Mirror {
   readonly dir: string;
   readonly #locate: LocateRemote;
-  #found: Remote | null = null;
+  #url: string | null = null;
 
   constructor(cache: string, name: string, locate: LocateRemote) {
     this.dir = join(cache, `${name}.git`);
@@ -20,8 +23,9 @@ export class Mirror {
 
   /** @returns where the repository is; looked for anew until it is found */
   async remote(): Promise<Remote> {
-    this.#found ??= await this.#locate();
-    return this.#found;
+    const remote = await this.#locate(this.#url);
+    this.#url = remote.url;
+    return remote;
   }
 
   /**

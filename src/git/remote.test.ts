@@ -34,6 +34,7 @@ afterEach(() => {
 
 const access = (changes: Partial<RemoteAccess>): RemoteAccess => ({
   url: root,
+  user: 'modelhook',
   token: null,
   ssh: null,
   ca: null,
@@ -57,7 +58,7 @@ describe('a repository on this machine', () => {
   });
 
   it('is reached by its path, whatever credentials are configured', async () => {
-    const remote = await locateRemote(access({ token: TOKEN }), 'ml/iris');
+    const remote = await locateRemote(access({ token: async () => TOKEN }), 'ml/iris');
     expect(remote.url).toBe(join(root, 'ml/iris.git'));
     expect(JSON.stringify(remote)).not.toContain('glpat');
   });
@@ -87,7 +88,7 @@ describe('a token', () => {
   afterAll(() => server.close());
 
   it('lets us fetch and push', async () => {
-    const at = access({ url: server.url, token: TOKEN });
+    const at = access({ url: server.url, token: async () => TOKEN });
     const mirror = new Mirror(join(folder, 'cache'), 'http', () => locateRemote(at, 'ml/iris'));
     expect(await mirror.fetchBranch('main')).toBe(head);
     const remote = await mirror.remote();
@@ -105,7 +106,7 @@ describe('a token', () => {
     vi.stubEnv('PATH', `${bin}:${process.env.PATH}`);
     vi.resetModules();
     const fresh = await import('./remote.ts');
-    const remote = await fresh.locateRemote(access({ url: server.url, token: TOKEN }), 'ml/iris');
+    const remote = await fresh.locateRemote(access({ url: server.url, token: async () => TOKEN }), 'ml/iris');
     expect(remote.url).toBe(`${server.url}/ml/iris.git`);
     const seen = readFileSync(log, 'utf8');
     expect(seen).toContain(`${server.url}/ml/iris.git`);
@@ -115,7 +116,7 @@ describe('a token', () => {
   });
 
   it('that is wrong is refused, and is not shown', async () => {
-    const locating = locateRemote(access({ url: server.url, token: 'glpat-wrong' }), 'ml/iris');
+    const locating = locateRemote(access({ url: server.url, token: async () => 'glpat-wrong' }), 'ml/iris');
     await expect(locating).rejects.toThrow(/Authentication failed/);
     await expect(locating).rejects.not.toThrow(/glpat-wrong/);
   });
@@ -139,7 +140,7 @@ describe('a token', () => {
     const mirror = GitRepository.create(join(folder, 'helped.git'));
     mirror.git(['config', 'credential.helper', `!touch '${mark}'; echo`]);
     mirror.git(['config', `credential.${server.url}.helper`, `!touch '${mark}'; echo`]);
-    const remote = await locateRemote(access({ url: server.url, token: TOKEN }), 'ml/iris');
+    const remote = await locateRemote(access({ url: server.url, token: async () => TOKEN }), 'ml/iris');
     await git(['ls-remote', '--', remote.url], { dir: mirror.dir, remote });
     expect(existsSync(mark)).toBe(false);
   });
@@ -154,7 +155,7 @@ describe('a token', () => {
       ...(password && { password }),
     });
     try {
-      const locating = locateRemote(access({ url: redirecting.url, token: TOKEN }), 'ml/iris');
+      const locating = locateRemote(access({ url: redirecting.url, token: async () => TOKEN }), 'ml/iris');
       await expect(locating).rejects.toBeInstanceOf(GitError);
       expect(other.authorizations.length).toBeGreaterThan(0);
       expect(other.authorizations.filter((header) => header !== undefined)).toEqual([]);
@@ -218,7 +219,7 @@ describe('ssh', () => {
   );
 
   it('is not affected by a token that is configured beside it', async () => {
-    const args = await argumentsOf({ token: TOKEN });
+    const args = await argumentsOf({ token: async () => TOKEN });
     expect(args.join('\n')).not.toContain('glpat');
   });
 });

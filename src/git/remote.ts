@@ -7,8 +7,10 @@ import { git, type Remote } from './git.ts';
 export interface RemoteAccess {
   /** A path, or a base URL: ssh://, https://, file://. */
   url: string;
-  /** For https. */
-  token: string | null;
+  /** For https, beside the token. Most servers take any. */
+  user: string;
+  /** For https: asked for each time, since some forges' tokens live for an hour; null: none is needed. */
+  token: ((path: string) => Promise<string | null>) | null;
   /** For ssh: files that ssh opens itself. */
   ssh: { key: string; knownHosts: string } | null;
   /** A file with the certificates of a private CA. */
@@ -35,12 +37,18 @@ export function localRepository({ url }: RemoteAccess, path: string): string {
 }
 
 /**
- * Where a repository is, on this machine or another.
+ * Where a repository is, on this machine or another, and what lets us in.
+ * @param known where it was found before: then it is not looked for
  * @throws GitError where it cannot be found or reached
  */
-export async function locateRemote(access: RemoteAccess, path: string): Promise<Remote> {
-  const credentials = credentialsOf(access);
+export async function locateRemote(
+  access: RemoteAccess,
+  path: string,
+  known: string | null = null,
+): Promise<Remote> {
+  const credentials = await credentialsOf(access, path);
   if (isLocal(access)) return { url: localRepository(access, path), ...credentials };
+  if (known !== null) return { url: known, ...credentials };
   const base = access.url.replace(/\/+$/, '');
   const remote = { url: `${base}/${path}.git`, ...credentials };
   try {
@@ -56,13 +64,17 @@ export async function locateRemote(access: RemoteAccess, path: string): Promise<
   }
 }
 
-function credentialsOf({ url, token, ssh, ca }: RemoteAccess): Pick<Remote, 'env' | 'config'> {
+async function credentialsOf(
+  { url, user, token: source, ssh, ca }: RemoteAccess,
+  path: string,
+): Promise<Pick<Remote, 'env' | 'config'>> {
   const env: Record<string, string> = {};
   const config: [string, string][] = [];
-  if (token !== null && /^https?:/.test(url)) {
+  const token = /^https?:/.test(url) ? await source?.(path) : null;
+  if (token) {
     env[TOKEN_VARIABLE] = token;
     // Only this server gets it: the helper is configured for its URL, so a redirect to another host finds none.
-    const helper = `!f() { test "$1" = get && printf 'username=modelhook\\npassword=%s\\n' "$${TOKEN_VARIABLE}"; }; f`;
+    const helper = `!f() { test "$1" = get && printf 'username=${user}\\npassword=%s\\n' "$${TOKEN_VARIABLE}"; }; f`;
     config.push([`credential.${new URL(url).origin}.helper`, helper]);
   }
   if (ssh !== null) {

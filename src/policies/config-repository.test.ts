@@ -54,7 +54,7 @@ async function makeSite(changes: Partial<ConfigRepositoryOptions> = {}): Promise
   const folder = join(root, String(made));
   const dir = join(folder, 'policies.git');
   await git(['init', '--quiet', '--bare', '--template=', '--initial-branch=main', '--', dir]);
-  const access = { url: folder, token: null, ssh: null, ca: null };
+  const access = { url: folder, user: 'modelhook', token: null, ssh: null, ca: null };
   const facts = new Map<string, string>();
   const log: ConfigSite['log'] = [];
   const at = (level: string) => (fields: object, message: string) => {

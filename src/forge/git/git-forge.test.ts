@@ -26,7 +26,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const forgeAt = (url: string, cache: string): Forge =>
   createGitForge({
     name: 'plain',
-    access: { url, token: null, ssh: null, ca: null },
+    access: { url, user: 'modelhook', token: null, ssh: null, ca: null },
     webhookSecrets: SECRETS,
     cache,
     now: Date.now,

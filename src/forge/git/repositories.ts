@@ -10,6 +10,8 @@ const REF_FORMAT = ['refname', 'objectname', 'objecttype', '*objectname', '*obje
 
 export function createGitRepositories(server: GitServer): RepositoryReader {
   return {
+    lag: 0,
+
     async readRef(repository, ref, paths, maxBytes) {
       const open = server.open(repository);
       const { dir, mirror } = open;

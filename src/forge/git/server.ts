@@ -35,7 +35,11 @@ export function createGitServer(access: RemoteAccess, cache: string): GitServer 
     if (known) return known;
     // Server and path in a hash: any path is a safe folder name, and two servers never share one.
     const name = createHash('sha256').update(`${access.url}\n${path}`).digest('hex').slice(0, 32);
-    const mirror = new Mirror(cache, `models/${name}`, (): Promise<Remote> => locateRemote(access, path));
+    const mirror = new Mirror(
+      cache,
+      `models/${name}`,
+      (url): Promise<Remote> => locateRemote(access, path, url),
+    );
     mirrors.set(path, mirror);
     return mirror;
   };
