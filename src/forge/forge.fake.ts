@@ -110,6 +110,7 @@ export class FakeForge implements Forge {
   };
 
   readonly repositories: RepositoryReader = {
+    lag: 0,
     readRef: async (repository, ref, paths, maxBytes) => {
       const { refs, commits } = this.#find(repository);
       const reading = refs.get(ref);

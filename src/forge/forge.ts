@@ -59,11 +59,19 @@ export type RepositoryFile =
   | { kind: 'missing'; path: string }
   | { kind: 'tooLarge'; path: string; size: number };
 
+/** How long an absent or not yet moved ref is doubted on a forge with an API (specification section 7). */
+export const API_LAG = 30_000;
+
 /**
  * Reads a model repository without its weights. Every method throws a transient error while the repository is not
  * found or not readable: that is a failing forge, not a repository without refs.
  */
 export interface RepositoryReader {
+  /**
+   * For how long after a push what is read may still be what was before it, in milliseconds: the replicas of forges with
+   * an API lag behind.
+   */
+  readonly lag: number;
   /**
    * Where a ref stands now, and files at that commit.
    * @param paths the files to read along

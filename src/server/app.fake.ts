@@ -35,7 +35,7 @@ export function fakeForge(name: string): Forge {
         }
       },
     },
-    repositories: { readRef: beyondThisTest, readFiles: beyondThisTest, listRefs: beyondThisTest },
+    repositories: { lag: 0, readRef: beyondThisTest, readFiles: beyondThisTest, listRefs: beyondThisTest },
     statuses: { write: beyondThisTest, holds: beyondThisTest },
   };
 }

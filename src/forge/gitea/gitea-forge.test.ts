@@ -1,0 +1,105 @@
+import { describe, it } from 'vitest';
+import { giteaDelivery, giteaRequest } from '../../../test/forges/gitea-delivery.ts';
+import { GiteaServer, TOKENS } from '../../../test/forges/gitea-server.ts';
+import { giteaAccess, RealGitea } from '../../../test/forges/real-gitea.ts';
+import { describeForge, type ForgeHarness, type PointNowhere } from '../contract.ts';
+import type { Forge } from '../forge.ts';
+import { createGiteaForge } from './gitea-forge.ts';
+
+const SECRETS = ['the first secret', 'ein zweites Geheimnis: äöü'];
+
+/** Makes annotated tags of a file, which point to no commit: Gitea fails for all refs where an object is lost. */
+const fileTags = new WeakMap<ForgeHarness, (ref: string) => Promise<void>>();
+const tagFile: PointNowhere = async (harness, ref) => {
+  await fileTags.get(harness)?.(ref);
+};
+
+const forgeAt = (url: string, token: string): Forge =>
+  createGiteaForge({
+    name: 'gitea',
+    url,
+    apiUrl: `${url}/api/v1`,
+    token,
+    webhookSecrets: SECRETS,
+    ca: null,
+    now: Date.now,
+  });
+
+const deliveriesOf = (
+  path: string,
+): Pick<ForgeHarness, 'secrets' | 'delivery' | 'testDelivery' | 'signed'> => {
+  const A = 'a'.repeat(40);
+  return {
+    secrets: SECRETS,
+    delivery: (push, secret) => giteaDelivery(push, path, secret),
+    testDelivery: (secret) => giteaDelivery({ ref: 'refs/heads/main', before: A, after: A }, path, secret),
+    signed: (body, secret) => giteaRequest('push', body, secret),
+  };
+};
+
+async function standIn(): Promise<ForgeHarness> {
+  const path = 'ml/iris';
+  const server = await GiteaServer.start();
+  const model = server.create(path);
+  const harness: ForgeHarness = {
+    ...deliveriesOf(path),
+    forge: forgeAt(server.url, TOKENS.writer),
+    other: forgeAt(server.url, TOKENS.writer),
+    repository: `gitea:${path}`,
+    absent: 'gitea:ml/none',
+    commit: async (branch, files) => model.commit(branch, files),
+    point: async (ref, sha) => {
+      model.refs.set(ref, sha);
+    },
+    annotate: async (ref, sha) => model.annotate(ref, sha),
+    remove: async (ref) => {
+      model.refs.delete(ref);
+    },
+    end: () => server.end(),
+  };
+  fileTags.set(harness, async (ref) => {
+    model.annotate(ref, model.objects.blob('a file'));
+  });
+  return harness;
+}
+
+describeForge('Gitea', standIn, tagFile);
+
+const access = giteaAccess();
+
+async function real(): Promise<ForgeHarness> {
+  if (!access) throw new Error('MODELHOOK_TEST_GITEA is not set');
+  const gitea = new RealGitea(access);
+  const model = await gitea.create();
+  const bot = `bot-${model.owner}`;
+  const token = await gitea.tokenOf(bot, ['write:repository']);
+  await gitea.api('PUT', `/repos/${model.path}/collaborators/${bot}`, { permission: 'write' });
+  const harness: ForgeHarness = {
+    ...deliveriesOf(model.path),
+    forge: forgeAt(access.url, token),
+    other: forgeAt(access.url, token),
+    repository: `gitea:${model.path}`,
+    absent: `gitea:${model.owner}/none`,
+    commit: (branch, files) => model.commit(branch, files),
+    point: (ref, sha) => model.point(ref, sha),
+    annotate: (ref, sha) => model.annotate(ref, sha),
+    remove: (ref) => model.remove(ref),
+    async end() {
+      await model.end();
+      await gitea.end();
+    },
+  };
+  fileTags.set(harness, async (ref) => {
+    const blob = model.local.git(['hash-object', '-w', '--stdin'], 'a file');
+    const tagger = `Ada <ada@example.com> ${Math.floor(Date.now() / 1000)} +0000`;
+    const tag = `object ${blob}\ntype blob\ntag broken\ntagger ${tagger}\n\nOf a file\n`;
+    await model.point(ref, model.local.git(['mktag'], tag));
+  });
+  return harness;
+}
+
+if (access) describeForge('a real Gitea', real, tagFile);
+else
+  describe('a real Gitea (skipped: MODELHOOK_TEST_GITEA names none)', () => {
+    it.skip('does what every forge does');
+  });

@@ -1,0 +1,35 @@
+/** Gitea, and Forgejo, which descends from it. */
+import type { Forge } from '../forge.ts';
+import { createGiteaClient } from './client.ts';
+import { createGiteaObjects } from './objects.ts';
+import { createGiteaRepositories } from './repositories.ts';
+import { createGiteaStatuses } from './statuses.ts';
+import { createGiteaWebhooks } from './webhooks.ts';
+
+export interface GiteaForgeOptions {
+  name: string;
+  /** The web base; a path is allowed. */
+  url: string;
+  /** The API's base, `<url>/api/v1` where nobody says otherwise. */
+  apiUrl: string;
+  /** With the scope write:repository, of a user who may write to the model repositories. */
+  token: string | null;
+  webhookSecrets: readonly string[];
+  /** A file with the certificates of a private CA; null: the system's */
+  ca: string | null;
+  /** Milliseconds since the epoch. */
+  now: () => number;
+}
+
+/** Starts nothing: the first request loads the HTTP client. */
+export function createGiteaForge(options: GiteaForgeOptions): Forge {
+  const { name, webhookSecrets } = options;
+  const client = createGiteaClient(options);
+  const objects = createGiteaObjects(client);
+  return {
+    name,
+    webhooks: createGiteaWebhooks(name, webhookSecrets),
+    repositories: createGiteaRepositories(client, objects),
+    statuses: createGiteaStatuses({ name, client, objects }),
+  };
+}

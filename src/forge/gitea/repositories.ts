@@ -1,0 +1,96 @@
+/**
+ * Reads refs and single files of a repository on Gitea. Everything is asked for by its object name: where a branch is
+ * called like a commit, `/raw` and `/contents` read the branch, and where a name means nothing to them, the default
+ * branch; `/git/tags` resolves the name an annotated tag was made with, whatever its ref is called now; and one tag
+ * that points to a file makes `/tags` fail for all (measured with Gitea 1.26).
+ */
+import { StalledError } from '../../core/errors.ts';
+import { shortSha } from '../../core/ref-event.ts';
+import { API_LAG, type RepositoryFile, type RepositoryReader, type RepositoryRef } from '../forge.ts';
+import { encodePath, type GiteaClient, GiteaError } from './client.ts';
+import type { GiteaObjects } from './objects.ts';
+import { type Reference, referencesSchema } from './schema.ts';
+import { readFile } from './trees.ts';
+
+/** Requests at once while the refs of a repository are listed. */
+const CONCURRENCY = 4;
+
+export function createGiteaRepositories(client: GiteaClient, objects: GiteaObjects): RepositoryReader {
+  /** @returns all refs whose full names begin with this one: one answer, however many they are */
+  async function references(repository: string, beginning: string): Promise<Reference[]> {
+    const below = `git/refs/${encodePath(beginning.replace('refs/', ''))}`;
+    return (await client.get(repository, below, referencesSchema)) ?? [];
+  }
+
+  /** A ref is only believed to be gone where the repository is there, and has others. */
+  async function absent(repository: string): Promise<null> {
+    await client.repository(repository);
+    for (const kind of ['refs/heads/', 'refs/tags/'])
+      if ((await references(repository, kind)).length > 0) return null;
+    throw new Error(`${repository} has no branches and tags at all; nothing is concluded from that`);
+  }
+
+  async function readFiles(
+    repository: string,
+    sha: string,
+    paths: readonly string[],
+    maxBytes: number,
+  ): Promise<RepositoryFile[]> {
+    try {
+      return await Promise.all(paths.map((path) => readFile(client, repository, sha, path, maxBytes)));
+    } catch (error) {
+      if (!(error instanceof GiteaError) || error.status !== 404) throw error;
+      await client.repository(repository);
+      if (await objects.commit(repository, sha)) throw error;
+      throw noCommit(sha);
+    }
+  }
+
+  async function listed({ ref, object }: Reference, repository: string): Promise<RepositoryRef[]> {
+    const commit = await objects.commit(repository, object.sha);
+    // A tag of a file or folder is no version of a model.
+    if (commit === null) return [];
+    const taggedAt = object.type === 'tag' ? await objects.taggedAt(repository, object.sha) : null;
+    return [{ ref, sha: commit.sha, object: object.sha, createdAt: taggedAt ?? commit.createdAt }];
+  }
+
+  return {
+    lag: API_LAG,
+
+    async readRef(repository, ref, paths, maxBytes) {
+      const object = (await references(repository, ref)).find((each) => each.ref === ref)?.object;
+      if (!object) return absent(repository);
+      if (object.type === 'blob' || object.type === 'tree')
+        throw new StalledError(`${ref} points to a ${object.type}`, 'make it point to a commit');
+      const commit = object.type === 'tag' ? await objects.commit(repository, object.sha) : object;
+      if (commit === null) {
+        await client.repository(repository);
+        throw noCommit(object.sha, ref);
+      }
+      const files = await readFiles(repository, commit.sha, paths, maxBytes);
+      return { sha: commit.sha, object: object.sha, files };
+    },
+
+    readFiles,
+
+    async listRefs(repository) {
+      const branches = await references(repository, 'refs/heads/');
+      const found = [...branches, ...(await references(repository, 'refs/tags/'))];
+      // Where nothing is listed, the repository may be what is not there.
+      if (found.length === 0) await client.repository(repository);
+      const refs: RepositoryRef[][] = [];
+      for (let at = 0; at < found.length; at += CONCURRENCY) {
+        const some = found.slice(at, at + CONCURRENCY);
+        refs.push(...(await Promise.all(some.map((each) => listed(each, repository)))));
+      }
+      return refs.flat();
+    },
+  };
+}
+
+/** @param ref what points to it, where something does */
+const noCommit = (object: string, ref?: string): StalledError =>
+  new StalledError(
+    `${ref ? `${ref} points to ${shortSha(object)}, and no such commit` : `no commit ${shortSha(object)}`} is in the repository`,
+    'push the commit, or move the ref to one that is there',
+  );
