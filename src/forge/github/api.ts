@@ -1,0 +1,153 @@
+/** What reading and reporting share: repositories by name, and what GitHub's refusals mean. */
+import { z } from 'zod';
+import { StalledError } from '../../core/errors.ts';
+import { parseRepositoryId, shortSha, unsafeName } from '../../core/ref-event.ts';
+import { type Answer, type Connection, type Question, wordsOf } from './connection.ts';
+import type { Tokens } from './tokens.ts';
+
+export interface GitHubApi {
+  readonly auth: Tokens['kind'];
+  /**
+   * Asks for something of a repository.
+   * @param path `<owner>/<repository>`
+   * @param route a method and a path below the API's base, or a full address
+   */
+  ask(path: string, route: string, question?: Omit<Question, 'token'>): Promise<Answer>;
+  /** All pages of a list; empty for an empty repository. @throws Error where a page is no list of that shape */
+  askAll<Item>(path: string, route: string, item: z.ZodType<Item>): Promise<Item[]>;
+  /** @returns the `data` of a GraphQL answer; null without a token, which GraphQL needs */
+  query(path: string, text: string, variables: Readonly<Record<string, string>>): Promise<unknown>;
+  /** What the repository says of itself. @throws Error, transient, where it cannot be read */
+  repository(path: string): Promise<Repository>;
+  /** @returns whether a commit is there @throws Error where the repository cannot be read */
+  hasCommit(path: string, sha: string): Promise<boolean>;
+  /** Why nothing can be concluded from an answer: a transient error, for a token may come back as well as a server. */
+  unreadable(path: string, answer: Answer): Error;
+}
+
+/** What is used of what a repository says of itself. */
+export const repositorySchema = z.object({
+  // octokit reads numbers beyond 2^53 as a bigint.
+  id: z.union([z.number(), z.bigint()]),
+  archived: z.boolean().default(false),
+});
+export type Repository = z.infer<typeof repositorySchema>;
+
+/** More pages than the largest repositories have; a list that never ends is none. */
+const MAX_PAGES = 2000;
+/** How often a list is read until it holds still. */
+const MAX_READINGS = 5;
+
+/** @param forge its name in modelhook.yaml */
+export function createApi(forge: string, connection: Connection, tokens: Tokens): GitHubApi {
+  async function pagesOf<Item>(path: string, route: string, item: z.ZodType<Item>) {
+    const items: Item[] = [];
+    let pages = 0;
+    for (let next: string | null = route; next !== null; pages += 1) {
+      if (pages === MAX_PAGES) throw new Error(`GitHub's list of ${path} does not end`);
+      const answer: Answer = await api.ask(path, next);
+      // A repository to which nobody has pushed yet.
+      if (answer.status === 409 && pages === 0) break;
+      if (answer.status !== 200) throw api.unreadable(path, answer);
+      items.push(...shaped(z.array(item), answer.data));
+      next = answer.next && `GET ${answer.next}`;
+    }
+    return { items, pages };
+  }
+
+  const api: GitHubApi = {
+    auth: tokens.kind,
+
+    async ask(path, route, question) {
+      const answer = await connection.ask(route, { ...question, token: await tokens.of(path) });
+      if (answer.status === 401) tokens.forget(path);
+      return answer;
+    },
+
+    async askAll(path, route, item) {
+      let list = await pagesOf(path, route, item);
+      // An entry that goes meanwhile draws one of a later page forward, past us. What did not change costs no quota.
+      for (let reading = 1; list.pages > 1; reading += 1) {
+        if (reading === MAX_READINGS) throw new Error(`the lists of ${path} change while they are read`);
+        const again = await pagesOf(path, route, item);
+        if (JSON.stringify(again.items) === JSON.stringify(list.items)) break;
+        list = again;
+      }
+      return list.items;
+    },
+
+    async query(path, text, variables) {
+      const token = await tokens.of(path);
+      return token === null ? null : ((await connection.query(text, variables, token)) ?? {});
+    },
+
+    async repository(path) {
+      const answer = await api.ask(path, `GET /repos/${path}`);
+      if (answer.status !== 200) throw api.unreadable(path, answer);
+      return shaped(repositorySchema, answer.data);
+    },
+
+    async hasCommit(path, sha) {
+      const answer = await api.ask(path, `GET /repos/${path}/git/commits/${sha}`);
+      if (answer.status === 200) return true;
+      if (![404, 409, 422].includes(answer.status)) throw api.unreadable(path, answer);
+      await api.repository(path);
+      return false;
+    },
+
+    unreadable(path, { status, data }) {
+      if (status === 401)
+        return new Error(`GitHub does not accept the token of forge "${forge}" for ${path}; check the token`);
+      if (status === 403 || status === 404)
+        return new Error(
+          tokens.kind === 'none'
+            ? `${path} was not found on forge "${forge}", or is private; check its name, or give the forge a token`
+            : `${path} was not found on forge "${forge}", or its token may not read it${wordsOf(data)}; check the name, and that the token reaches the repository with "Contents: read" (classic token: "repo")`,
+        );
+      return new Error(`forge "${forge}" answered ${status} for ${path}${wordsOf(data)}`);
+    },
+  };
+  return api;
+}
+
+/**
+ * Takes what is used from an answer.
+ * @throws Error that names the field: pages of proxies, too, come with status 200
+ */
+export function shaped<Shape>(schema: z.ZodType<Shape>, data: unknown): Shape {
+  const parsed = schema.safeParse(data);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const where = issue?.path.join('.') || 'the whole';
+  throw new Error(
+    `GitHub's answer has another shape than expected at ${where}: ${issue?.message}; check the forge's url`,
+  );
+}
+
+/**
+ * @returns the owner and name of a repository id, safe in an address
+ * @throws StalledError where GitHub can have no such repository
+ */
+export function pathOf(repository: string): string {
+  const path = parseRepositoryId(repository)?.path ?? '';
+  if (path.split('/').length === 2 && !unsafeName('the repository', path)) return encodePath(path);
+  throw new StalledError(
+    `"${repository}" is no repository of GitHub`,
+    'write it as <forge name>:<owner>/<repository>',
+  );
+}
+
+/** @returns a path of several segments for an address: `%`, `#` and `?` are letters like others in file and ref names */
+export function encodePath(path: string): string {
+  const segments = path.toWellFormed().split('/');
+  if (segments.some((segment) => segment === '.' || segment === '..'))
+    throw new Error(`"${path}" has a segment that is "." or ".."`);
+  return segments.map(encodeURIComponent).join('/');
+}
+
+/** @param ref what points to it, where something does */
+export const noCommit = (sha: string, ref?: string): StalledError =>
+  new StalledError(
+    `${ref ? `${ref} points to ${shortSha(sha)}, and no such commit` : `no commit ${shortSha(sha)}`} is in the repository`,
+    'push the commit, or move the ref to one that is there',
+  );
