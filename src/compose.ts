@@ -1,13 +1,16 @@
 /** The only file that constructs: configuration in, a service that starts and stops in order out. */
 import type { ClusterReader } from './cluster/cluster.ts';
 import { createKubernetesReader, type KubeconfigAccess } from './cluster/kubernetes.ts';
-import { type Config, type GitForgeConfig, type GitopsConfig, knownNames } from './config.ts';
+import { type Config, type ForgeConfig, type GitopsConfig, knownNames } from './config.ts';
 import { messageOf } from './core/errors.ts';
 import { parseRepositoryId } from './core/ref-event.ts';
 import { createGitopsTarget } from './delivery/gitops.ts';
 import type { DeliveryTarget } from './delivery/target.ts';
 import type { Forge } from './forge/forge.ts';
 import { createGitForge } from './forge/git/git-forge.ts';
+import { createGiteaForge } from './forge/gitea/gitea-forge.ts';
+import { createGitHubForge } from './forge/github/github-forge.ts';
+import { createGitLabForge } from './forge/gitlab/gitlab-forge.ts';
 import { endAllGit } from './git/git.ts';
 import { Mirror } from './git/mirror.ts';
 import { locateRemote, type RemoteAccess } from './git/remote.ts';
@@ -39,10 +42,11 @@ export interface Service {
 export function compose(config: Config, log: Log, now: () => number = Date.now): Service {
   const { server, cache } = config;
   const store = createSqlStore({ file: config.store.file, now });
-  const mirrorOf = createMirrors(config);
-  const forges = new Map(
-    Object.entries(config.forges).map(([name, forge]) => [name, createForge(name, forge, cache, now)]),
+  const composed = new Map(
+    Object.entries(config.forges).map(([name, forge]) => [name, composeForge(name, forge, cache, now)]),
   );
+  const forges = new Map([...composed].map(([name, { forge }]) => [name, forge]));
+  const mirrorOf = createMirrors(composed, cache);
   const targets = new Map(
     Object.entries(config.gitops).map(([name, gitops]) => [
       name,
@@ -135,9 +139,43 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
   };
 }
 
-function createForge(name: string, config: GitForgeConfig, cache: string, now: () => number): Forge {
+/** A forge, and how Git reaches its repositories: the policies' and the GitOps ones may be on any. */
+interface ComposedForge {
+  forge: Forge;
+  access: RemoteAccess;
+}
+
+function composeForge(name: string, config: ForgeConfig, cache: string, now: () => number): ComposedForge {
   const webhookSecrets = config.webhookSecrets.map((secret) => secret.reveal());
-  return createGitForge({ name, access: accessOf(config), webhookSecrets, cache, now });
+  const { url, ca = null } = config;
+  const token = config.token?.reveal() ?? null;
+  const access: RemoteAccess = {
+    url,
+    user: 'modelhook',
+    token: token === null ? null : async () => token,
+    ssh: null,
+    ca,
+  };
+  if (config.kind === 'git') {
+    const withKeys = { ...access, ssh: config.ssh ?? null };
+    return {
+      forge: createGitForge({ name, access: withKeys, webhookSecrets, cache, now }),
+      access: withKeys,
+    };
+  }
+  const options = { name, url, apiUrl: config.apiUrl, webhookSecrets, ca, now };
+  if (config.kind === 'gitlab') return { forge: createGitLabForge({ ...options, token }), access };
+  if (config.kind === 'gitea') return { forge: createGiteaForge({ ...options, token }), access };
+  const { app } = config;
+  const auth = app
+    ? { app: { id: app.id, privateKey: app.privateKey.reveal() } }
+    : token === null
+      ? null
+      : { token };
+  const forge = createGitHubForge({ ...options, auth });
+  // What GitHub's documentation asks for with the token of an installation.
+  const user = 'x-access-token';
+  return { forge, access: { ...access, user, token: (path) => forge.tokenFor(path) } };
 }
 
 function createTarget(
@@ -160,18 +198,14 @@ function createTarget(
 }
 
 /** Mirrors in the cache, of repositories by their id. */
-function createMirrors({ forges, cache }: Config) {
+function createMirrors(composed: ReadonlyMap<string, ComposedForge>, cache: string) {
   return (folder: string, repository: string): Mirror => {
     const id = parseRepositoryId(repository);
-    const forge = id && forges[id.forge];
-    if (!forge)
+    const access = id && composed.get(id.forge)?.access;
+    if (!access)
       throw new TypeError(`the configuration let ${repository} through, whose forge it does not have`);
-    return new Mirror(cache, folder, () => locateRemote(accessOf(forge), id.path));
+    return new Mirror(cache, folder, (url) => locateRemote(access, id.path, url));
   };
-}
-
-function accessOf({ url, token, ssh, ca }: GitForgeConfig): RemoteAccess {
-  return { url, token: token?.reveal() ?? null, ssh: ssh ?? null, ca: ca ?? null };
 }
 
 /** A cluster, for commands that look into one. Its client loads when it is asked. */

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Config, ConfigError, type ConfigSources, loadConfig, parseConfig, Secret } from './config.ts';
+import { type Config, ConfigError, type ConfigSources, loadConfig, parseConfig } from './config.ts';
+import { Secret } from './config-secret.ts';
 import { formatFault } from './core/errors.ts';
 
 const FILE = '/etc/modelhook/modelhook.yaml';
@@ -247,9 +248,8 @@ describe('text', () => {
     );
     expect(config.store.file).toBe('/etc/modelhook/db/x.db');
     expect(config.cache).toBe('/etc/mirrors');
-    expect(config.forges.plain?.ssh).toEqual({
-      key: '/etc/modelhook/id_ed25519',
-      knownHosts: '/etc/modelhook/known_hosts',
+    expect(config.forges.plain).toMatchObject({
+      ssh: { key: '/etc/modelhook/id_ed25519', knownHosts: '/etc/modelhook/known_hosts' },
     });
     expect(read(withForge('url: ./git')).forges.plain?.url).toBe('/etc/modelhook/git');
     expect(read(`${SMALLEST}store: sqlite:/var/lib/x.db\n`).store.file).toBe('/var/lib/x.db');

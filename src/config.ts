@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { type Alias, type Document, isCollection, LineCounter, type Node, parseDocument, visit } from 'yaml';
 import { z } from 'zod';
+import { forgeSchema } from './config-forges.ts';
+import { Secret } from './config-secret.ts';
 import { parseCrd } from './core/crd.ts';
 import { type Fault, formatFault, messageOf } from './core/errors.ts';
 import { ASSUMED_KSERVE, isKServeVersion } from './core/kserve.ts';
@@ -17,27 +19,6 @@ export class ConfigError extends Error {
   constructor(faults: readonly Fault[]) {
     super(faults.map(formatFault).join('\n'));
     this.faults = faults;
-  }
-}
-
-/** A secret's value, which no log, error or JSON shows. */
-export class Secret {
-  readonly #value: string;
-
-  constructor(value: string) {
-    this.#value = value;
-  }
-
-  reveal(): string {
-    return this.#value;
-  }
-
-  toString(): string {
-    return '[secret]';
-  }
-
-  toJSON(): string {
-    return '[secret]';
   }
 }
 
@@ -88,19 +69,6 @@ const branch = z.string().superRefine((text, context) => {
 /** Written into commits: what Git's identity lines cannot hold is refused. */
 const identity = z.string().regex(/^[^<>\n]+$/, 'must not be empty or hold "<", ">" or a line break');
 
-/** Why the address of a Git server is refused. */
-function urlFault(text: string, scheme: string): string | null {
-  if (!['ssh', 'https', 'http', 'file'].includes(scheme))
-    return `"${scheme}://" is not supported; use a path, ssh:// or https://`;
-  if (!URL.canParse(text)) return 'is not an address';
-  const { username, password } = new URL(text);
-  if (password !== '') return 'holds a password; put it in token: { env: NAME } instead';
-  // ssh has a user name there; for https it is where people put tokens.
-  if (username !== '' && scheme !== 'ssh')
-    return 'holds a user name; what lets us in goes into token: { env: NAME } instead';
-  return null;
-}
-
 /** The schema of a file read with these sources; paths in it are relative to the folder it is in. */
 function schemaOf({ env, readFile, readSecret }: ConfigSources, folder: string) {
   const path = z
@@ -137,35 +105,6 @@ function schemaOf({ env, readFile, readSecret }: ConfigSources, folder: string) 
     }
     return file;
   });
-
-  const plainGit = z
-    .strictObject({
-      kind: z.literal('git'),
-      url: z
-        .string()
-        .min(1)
-        .transform((text, context) => {
-          const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1];
-          // Git knows two more forms, host:path and ext::command: neither is a path somebody means.
-          if (scheme === undefined && !/^[^/]*:/.test(text)) return resolve(folder, text);
-          const fault =
-            scheme === undefined
-              ? 'is neither a path nor an address; write ssh://user@host/path'
-              : urlFault(text, scheme.toLowerCase());
-          if (fault === null) return text.replace(/\/+$/, '');
-          context.addIssue({ code: 'custom', message: fault });
-          return z.NEVER;
-        }),
-      token: secret.optional(),
-      ssh: z.strictObject({ key: existingFile, knownHosts: existingFile }).optional(),
-      ca: existingFile.optional(),
-      webhookSecrets: z.array(secret).default([]),
-    })
-    .superRefine(({ url, token }, context) => {
-      if (token === undefined || /^https?:/i.test(url)) return;
-      const message = 'is for addresses that start with https://; ssh has keys, and a path needs nothing';
-      context.addIssue({ code: 'custom', path: ['token'], message });
-    });
 
   const cluster = z.strictObject({
     kserve: z
@@ -206,7 +145,7 @@ function schemaOf({ env, readFile, readSecret }: ConfigSources, folder: string) 
         context.addIssue({ code: 'custom', message: 'is not a store; write it as sqlite:PATH' });
         return z.NEVER;
       }),
-    forges: z.record(name, plainGit),
+    forges: z.record(name, forgeSchema({ secret, existingFile, folder })),
     policies: z.strictObject({
       repository: repositoryId,
       branch: branch.default('main'),
@@ -238,13 +177,13 @@ function schemaOf({ env, readFile, readSecret }: ConfigSources, folder: string) 
 }
 
 type Parsed = z.infer<ReturnType<typeof schemaOf>>;
-export type GitForgeConfig = Parsed['forges'][string];
+export type ForgeConfig = Parsed['forges'][string];
 export type GitopsConfig = Parsed['gitops'][string];
 
 /** What modelhook.yaml says, with defaults applied, secrets read and paths absolute. */
 export type Config = Readonly<Parsed>;
 
-/** @returns what policies may refer to. Every forge is a plain Git server so far, and no cluster can be reached. */
+/** @returns what policies may refer to. No pull requests are made so far, and no cluster can be reached. */
 export const knownNames = ({ forges, clusters, gitops }: Config): KnownNames => ({
   forges: Object.keys(forges),
   clusters: Object.entries(clusters).map(([cluster, { kserve, crd }]) => ({

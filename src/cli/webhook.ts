@@ -51,7 +51,12 @@ export function installWebhook(config: Config, repository: string, base: string)
       `${repository} names the forge "${name}", which the configuration does not have`,
       `use one of ${Object.keys(config.forges).join(', ')}`,
     );
-  const access = { url: forge.url, token: null, ssh: null, ca: null };
+  if (forge.kind !== 'git')
+    throw new StalledError(
+      `${repository} is on ${forge.kind}, whose webhooks this version does not make`,
+      `add one there by hand: ${base}/webhooks/${name}, application/json, with the forge's secret (docs/${forge.kind}.md)`,
+    );
+  const access = { url: forge.url, user: '', token: null, ssh: null, ca: null };
   if (!isLocal(access))
     throw new StalledError(
       `${repository} is not on this machine`,

@@ -34,8 +34,8 @@ export const deliverySchema = fields({
   ),
   via: doc(
     z.enum(['push', 'pullRequest']).nullish(),
-    '`push`: the commit goes to the branch at once. `pullRequest` needs a forge that has them; this version knows ' +
-      'plain Git servers only, which have none.',
+    '`push`: the commit goes to the branch at once. `pullRequest` is not built yet: with ' +
+      'modelhook.yaml at hand it is a fault.',
     { examples: ['push'], default: 'push' },
   ),
   adopt: doc(

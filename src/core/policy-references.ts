@@ -24,7 +24,7 @@ export interface KnownCluster {
 
 export interface KnownGitops {
   name: string;
-  /** Whether its forge has pull requests. A plain Git server has none. */
+  /** Whether manifests can be delivered to it by pull request. */
   pullRequests: boolean;
 }
 
@@ -139,7 +139,7 @@ function resolveDelivery(
   if (delivery?.via === 'pullRequest' && repository && !repository.pullRequests)
     fault(
       ['spec', 'delivery', 'via'],
-      `GitOps repository "${repository.name}" is on a server without pull requests; use via: push`,
+      `modelhook makes no pull requests in GitOps repository "${repository.name}"; use via: push`,
     );
   return name;
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import { WaitingError } from '../core/errors.ts';
 import type { RepositoryRef } from '../forge/forge.ts';
 import { createListRefs, inOrder } from './list-refs.ts';
 import { createSite, MINUTE, runStage, type Site } from './pipeline.fixture.ts';
@@ -143,6 +144,17 @@ describe('a repository that looks wrong', () => {
     site.clock.now += 10 * MINUTE;
     await list(site);
     expect((await told(site)).at(-1)).toBe('listing: created refs/tags/v1.0.0');
+  });
+
+  it('waits for as long as the forge asks for', async () => {
+    const { site } = await siteWithBaseline();
+    site.forge.down = new WaitingError('the forge limits how often it is asked', 7 * MINUTE);
+    await list(site);
+    site.forge.down = null;
+    site.clock.now += 7 * MINUTE - 1;
+    expect(await list(site)).toBe(0);
+    site.clock.now += 1;
+    expect(await list(site)).toBe(1);
   });
 
   it('of a forge that is not configured holds up no other', async () => {

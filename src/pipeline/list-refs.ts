@@ -1,5 +1,5 @@
 /** Missed events: the refs of known repositories are listed and compared with what the store has seen. */
-import { messageOf, StalledError } from '../core/errors.ts';
+import { messageOf, StalledError, WaitingError } from '../core/errors.ts';
 import { compareVersions } from '../core/ref-event.ts';
 import type { Forge, RepositoryRef } from '../forge/forge.ts';
 import { forgeOf } from './resolve.ts';
@@ -30,14 +30,14 @@ export function createListRefs({ store, forges, interval, persist, now, log }: L
       if (made > 0) log.info({ repository, events: made }, 'refs moved that no webhook told of');
     } catch (error) {
       log.warn({ repository, reason: messageOf(error) }, 'the refs could not be listed; trying again');
-      await persist(() =>
-        store.repositories.postponeListing(
-          repository,
-          now() + (error instanceof StalledError ? interval : Math.min(interval, AFTER_FAILURE)),
-        ),
-      );
+      await persist(() => store.repositories.postponeListing(repository, now() + againAfter(error)));
     }
   }
+
+  const againAfter = (error: unknown): number => {
+    if (error instanceof WaitingError) return error.after;
+    return error instanceof StalledError ? interval : Math.min(interval, AFTER_FAILURE);
+  };
 
   return {
     name: 'list refs',

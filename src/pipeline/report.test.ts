@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { CommitStatus } from '../core/commit-status.ts';
-import { StalledError } from '../core/errors.ts';
+import { StalledError, WaitingError } from '../core/errors.ts';
 import { policyText } from '../core/policy.fixture.ts';
 import { FakeForge } from '../forge/forge.fake.ts';
 import type { StatusWriter } from '../forge/forge.ts';
@@ -160,6 +160,17 @@ describe('a write whose outcome is not known', () => {
 });
 
 describe('a forge that fails', () => {
+  it('waits for as long as the forge asks for', async () => {
+    const { site, status } = await siteWithRollout();
+    site.forge.down = new WaitingError('the forge limits how often it is asked', 7 * MINUTE);
+    await report(site);
+    expect(await site.store.facts.nextDue(site.clock.now)).toBe(site.clock.now + 7 * MINUTE);
+    site.forge.down = null;
+    site.clock.now += 7 * MINUTE;
+    await report(site);
+    expect(status()).toMatchObject({ state: 'pending' });
+  });
+
   it('is tried again with growing pauses for as long as it takes', async () => {
     const { site, status, write } = await siteWithRollout();
     site.forge.down = new Error('no answer');

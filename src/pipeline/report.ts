@@ -1,6 +1,6 @@
 /** Rollouts → the status on the model commit: what is true now, for as long as it takes (specification section 8). */
 import { type CommitStatus, commitStatusOf } from '../core/commit-status.ts';
-import { messageOf, StalledError } from '../core/errors.ts';
+import { messageOf, StalledError, WaitingError } from '../core/errors.ts';
 import type { Forge } from '../forge/forge.ts';
 import type { Report } from '../store/store.ts';
 import { forgeOf } from './resolve.ts';
@@ -47,7 +47,8 @@ export function createReport({ store, forges, publicUrl, persist, now, log }: Re
         fields,
         final ? 'the status is refused for good' : 'the status could not be written; trying again',
       );
-      await persist(() => store.reports.postponed(due, final ? null : now() + backoff(due.attempts)));
+      const after = error instanceof WaitingError ? error.after : backoff(due.attempts);
+      await persist(() => store.reports.postponed(due, final ? null : now() + after));
       return;
     }
     await persist(() => store.reports.sent(due, status));

@@ -47,6 +47,25 @@ describe('a rollout whose ref is where the payload said', () => {
     expect(rollout.manifest).toContain('modelhook.dev/repository: plain:ml/iris');
   });
 
+  it('doubts a forge that may lag behind until that time has passed', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id } = await site.rollOut(iris);
+    const lagging = { ...site.forge.repositories, lag: 30_000, readRef: async () => null };
+    const { name, webhooks, statuses } = site.forge;
+    site.forges.set('plain', { name, webhooks, statuses, repositories: lagging });
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'pending',
+      stage: 'resolve',
+      message: expect.stringMatching(
+        /^Waiting: plain:ml\/iris does not show [0-9a-f]{7} at refs\/tags\/v1\.0\.0 yet$/,
+      ),
+    });
+    site.clock.now += 30_000;
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({ phase: 'cancelled' });
+  });
+
   it('is decided by the policies in force now, not by those when it was matched', async () => {
     const { site, iris } = await siteWithIris();
     const { id } = await site.rollOut(iris);

@@ -20,6 +20,8 @@ const MODEL_CARD = 'README.md';
 const MODEL_CARD_LIMIT = 1024 * 1024;
 /** How often a suspended policy is looked at again. */
 const SUSPENDED_FOR = 15_000;
+/** How soon a ref is read again that may only lag behind (specification section 7). */
+const READ_AGAIN = 3000;
 
 export interface ResolveDeps extends SettleDeps {
   forges: ReadonlyMap<string, Forge>;
@@ -53,7 +55,7 @@ export function createResolve(deps: ResolveDeps): Stage {
       paths,
       MODEL_CARD_LIMIT,
     );
-    const gone = await follow(rollout, reading);
+    const gone = await follow(rollout, reading, forge.repositories.lag);
     if (gone) return gone;
     if (reading) known.sha = reading.sha;
     if (policy.suspend)
@@ -66,9 +68,18 @@ export function createResolve(deps: ResolveDeps): Stage {
    * A payload that named a tag object is the same position.
    * @returns how the rollout ends where its commit is no longer what the ref points to
    */
-  async function follow(rollout: Rollout, reading: RefReading | null): Promise<RolloutChange | null> {
-    const { repository, projectId, ref, sha } = rollout;
+  async function follow(
+    rollout: Rollout,
+    reading: RefReading | null,
+    lag: number,
+  ): Promise<RolloutChange | null> {
+    const { repository, projectId, ref, sha, createdAt } = rollout;
     if (reading && (reading.sha === sha || reading.object === sha)) return null;
+    if (deps.now() - createdAt < lag)
+      throw new WaitingError(
+        `Waiting: ${repository} does not show ${shortSha(sha)} at ${ref} yet`,
+        READ_AGAIN,
+      );
     const after = reading?.sha ?? null;
     await persist(() =>
       store.events.record({ repository, projectId, ref, before: sha, after }, 'reading', null),

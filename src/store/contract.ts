@@ -279,6 +279,15 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         store.repositories.applyListing(await store.repositories.snapshot(IRIS), listed(refs));
       beforeEach(() => store.repositories.scheduleListings([IRIS]));
 
+      it('gives what it finds the number that a webhook told later', async () => {
+        await list({ [TAG]: A });
+        const told = { repository: IRIS, projectId: '42', ref: 'refs/heads/main', before: null, after: A };
+        await store.events.record(told, 'webhook', 'd1');
+        await list({ [TAG]: B, 'refs/heads/main': A });
+        const { items } = await store.events.list({ limit: 1 });
+        expect(items).toMatchObject([{ ref: TAG, sha: B, projectId: '42' }]);
+      });
+
       it('makes no event the first time a repository is seen', async () => {
         expect(await list({ [TAG]: A, 'refs/heads/main': A })).toBe(0);
         expect(await history()).toEqual([]);

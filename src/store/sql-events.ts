@@ -162,7 +162,13 @@ export async function recordMove(
     await trx
       .insertInto('repositories')
       .values({ id: repository, project_id: projectId, listing_due_at: at })
-      .onConflict((conflict) => conflict.column('id').doUpdateSet({ listing_due_at: at }))
+      .onConflict((conflict) =>
+        conflict.column('id').doUpdateSet({
+          listing_due_at: at,
+          // A policy that names the repository does not know its number.
+          ...(projectId !== null && { project_id: projectId }),
+        }),
+      )
       .execute();
   }
   const known = await trx
