@@ -24,11 +24,15 @@ function urlFault(text: string, scheme: string): string | null {
   return null;
 }
 
+/** What would stand in the middle of every address that is made of it. */
+const tailFault = (text: string): string | null =>
+  /[?#\s]/.test(text) ? 'holds white space, "?" or "#"; write the base alone' : null;
+
 /** The web base of a forge with an API, without a trailing slash. A path is allowed: /git on a shared host. */
 const webBase = z.string().transform((text, context) => {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1]?.toLowerCase() ?? '';
   const fault = ['http', 'https'].includes(scheme)
-    ? urlFault(text, scheme)
+    ? (urlFault(text, scheme) ?? tailFault(text))
     : `"${text}" is no address; write it like https://git.example.com`;
   if (fault === null) return text.replace(/\/+$/, '');
   context.addIssue({ code: 'custom', message: fault });
@@ -37,7 +41,11 @@ const webBase = z.string().transform((text, context) => {
 
 /** Where the API is, as each forge has it below its web base. */
 const API = {
-  github: (url: string) => (new URL(url).host === 'github.com' ? 'https://api.github.com' : `${url}/api/v3`),
+  github: (url: string) => {
+    const { host } = new URL(url);
+    if (host === 'github.com' || host === 'www.github.com') return 'https://api.github.com';
+    return host.endsWith('.ghe.com') ? `https://api.${host}` : `${url}/api/v3`;
+  },
   gitlab: (url: string) => `${url}/api/v4`,
   gitea: (url: string) => `${url}/api/v1`,
 };

@@ -229,6 +229,47 @@ describe('a secret', () => {
   });
 });
 
+describe('a forge with an API', () => {
+  const withApi = (keys: string) =>
+    read(SMALLEST.replace(/plain: \{.*\}/, `plain: { ${keys}, webhookSecrets: [{ env: WEBHOOK_SECRET }] }`))
+      .forges.plain;
+
+  it.each([
+    ['kind: github', 'https://github.com', 'https://api.github.com'],
+    ['kind: github, url: "https://www.github.com/"', 'https://www.github.com', 'https://api.github.com'],
+    ['kind: github, url: "https://acme.ghe.com"', 'https://acme.ghe.com', 'https://api.acme.ghe.com'],
+    [
+      'kind: github, url: "https://ghes.example.com"',
+      'https://ghes.example.com',
+      'https://ghes.example.com/api/v3',
+    ],
+    ['kind: gitlab', 'https://gitlab.com', 'https://gitlab.com/api/v4'],
+    [
+      'kind: gitlab, url: "https://x.example.com/git/"',
+      'https://x.example.com/git',
+      'https://x.example.com/git/api/v4',
+    ],
+    ['kind: gitea, url: "http://127.0.0.1:3000"', 'http://127.0.0.1:3000', 'http://127.0.0.1:3000/api/v1'],
+    ['kind: gitea, url: "https://a.b", apiUrl: "https://c.d/api"', 'https://a.b', 'https://c.d/api'],
+  ])('%s has its web base and its API', (keys, url, apiUrl) => {
+    expect(withApi(keys)).toMatchObject({ url, apiUrl });
+  });
+
+  it.each([
+    ['kind: gitea, url: "https://a.b "', /white space/],
+    ['kind: gitea, url: "https://a.b?x=1"', /"\?" or "#"/],
+    ['kind: gitea, url: "ssh://git@a.b"', /is no address/],
+    ['kind: gitea, url: "https://me:hunter2@a.b"', /holds a password/],
+    ['kind: bitbucket, url: "https://a.b"', /must be git, github, gitlab or gitea/],
+    [
+      'kind: github, token: { env: WEBHOOK_SECRET }, app: { id: 1, privateKey: { env: WEBHOOK_SECRET } }',
+      /one of the two/,
+    ],
+  ])('%s is refused', (keys, expected) => {
+    expect(() => withApi(keys)).toThrow(expected);
+  });
+});
+
 describe('text', () => {
   it('is not expanded', () => {
     const { server, forges, cache } = read(

@@ -23,10 +23,13 @@ export function createListRefs({ store, forges, interval, persist, now, log }: L
   async function list(repository: string): Promise<void> {
     try {
       const snapshot = await store.repositories.snapshot(repository);
-      const listed = await forgeOf(forges, repository).repositories.listRefs(repository);
+      const { repositories } = forgeOf(forges, repository);
+      const listed = await repositories.listRefs(repository);
       if (listed.length === 0 && snapshot.present > 0)
         throw new Error(`${repository} suddenly has no refs; nothing is concluded from that`);
-      const made = await persist(() => store.repositories.applyListing(snapshot, listed.toSorted(inOrder)));
+      const made = await persist(() =>
+        store.repositories.applyListing(snapshot, listed.toSorted(inOrder), repositories.lag),
+      );
       if (made > 0) log.info({ repository, events: made }, 'refs moved that no webhook told of');
     } catch (error) {
       log.warn({ repository, reason: messageOf(error) }, 'the refs could not be listed; trying again');

@@ -276,8 +276,28 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
       const listed = (refs: Refs): ListedRef[] =>
         Object.entries(refs).map(([ref, sha]) => (typeof sha === 'string' ? { ref, sha, object: sha } : sha));
       const list = async (refs: Refs): Promise<number> =>
-        store.repositories.applyListing(await store.repositories.snapshot(IRIS), listed(refs));
+        store.repositories.applyListing(await store.repositories.snapshot(IRIS), listed(refs), 0);
       beforeEach(() => store.repositories.scheduleListings([IRIS]));
+
+      it('doubts what a lagging forge lists of refs that were told about just now, and asks again', async () => {
+        await list({ [TAG]: A, 'refs/heads/main': A, 'refs/heads/old': A });
+        await tell(store, { ref: 'refs/heads/main', before: A, after: B });
+        await tell(store, { ref: 'refs/tags/v2', after: B });
+        await store.repositories.claimListings(10, NOON + 600_000);
+        const old = listed({ [TAG]: C, 'refs/heads/main': A });
+        const snapshot = await store.repositories.snapshot(IRIS);
+        expect(await store.repositories.applyListing(snapshot, old, 30_000)).toBe(2);
+        expect(await history()).toEqual([`moved ${C}`]);
+        expect(await history('refs/heads/old')).toEqual(['deleted']);
+        expect(await history('refs/heads/main')).toEqual([`moved ${B}`]);
+        expect(await history('refs/tags/v2')).toEqual([`created ${B}`]);
+        expect(await store.repositories.claimListings(10, NOON + 600_000)).toEqual([]);
+        harness.clock.now = NOON + 30_000;
+        expect(await store.repositories.claimListings(10, NOON + 600_000)).toEqual([IRIS]);
+        const later = await store.repositories.snapshot(IRIS);
+        expect(await store.repositories.applyListing(later, old, 30_000)).toBe(2);
+        expect(await history('refs/tags/v2')).toEqual([`created ${B}`, 'deleted']);
+      });
 
       it('gives what it finds the number that a webhook told later', async () => {
         await list({ [TAG]: A });
@@ -365,7 +385,7 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         await tell(store, { before: A, after: B });
         await tell(store, { ref: 'refs/heads/old', before: A, after: null });
         await tell(store, { ref: 'refs/tags/v2', after: C });
-        expect(await store.repositories.applyListing(snapshot, before)).toBe(0);
+        expect(await store.repositories.applyListing(snapshot, before, 0)).toBe(0);
         expect(await history()).toEqual([`moved ${B}`]);
         expect(await history('refs/heads/old')).toEqual(['deleted']);
         expect(await history('refs/tags/v2')).toEqual([`created ${C}`]);
@@ -376,7 +396,7 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         const snapshot = await store.repositories.snapshot(IRIS);
         await tell(store, { before: A, after: null });
         const before = listed({ [TAG]: A, 'refs/heads/main': A });
-        expect(await store.repositories.applyListing(snapshot, before)).toBe(0);
+        expect(await store.repositories.applyListing(snapshot, before, 0)).toBe(0);
         expect(await history()).toEqual([]);
         expect(await tell(store, { after: A })).toMatchObject({ outcome: 'new', event: { kind: 'created' } });
       });
@@ -394,7 +414,7 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         await store.repositories.scheduleListings(['plain:ml/rose']);
         const snapshot = await store.repositories.snapshot('plain:ml/rose');
         expect(snapshot.counters.size).toBe(0);
-        expect(await store.repositories.applyListing(snapshot, listed({ [TAG]: B }))).toBe(0);
+        expect(await store.repositories.applyListing(snapshot, listed({ [TAG]: B }), 0)).toBe(0);
         expect(await list({ [TAG]: A })).toBe(0);
       });
     });
@@ -412,7 +432,7 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         await store.repositories.scheduleListings([IRIS]);
         expect(await claim()).toEqual([IRIS]);
         expect(await claim()).toEqual([]);
-        await store.repositories.applyListing(await store.repositories.snapshot(IRIS), []);
+        await store.repositories.applyListing(await store.repositories.snapshot(IRIS), [], 0);
         expect(await claim()).toEqual([]);
         harness.clock.now = NOON + 600_000;
         expect(await claim()).toEqual([IRIS]);
@@ -426,7 +446,7 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
       it('are due sooner when something is pushed meanwhile', async () => {
         await tell(store, { after: A });
         await claim();
-        await store.repositories.applyListing(await store.repositories.snapshot(IRIS), []);
+        await store.repositories.applyListing(await store.repositories.snapshot(IRIS), [], 0);
         await tell(store, { ref: 'refs/heads/main', after: A });
         expect(await claim()).toEqual([IRIS]);
       });

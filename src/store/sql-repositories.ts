@@ -1,5 +1,5 @@
-import type { Selectable } from 'kysely';
-import type { RefsTable } from './schema.ts';
+import type { ExpressionBuilder, Selectable, Transaction } from 'kysely';
+import type { RefsTable, Schema } from './schema.ts';
 import type { SqlContext } from './sql-context.ts';
 import { recordMove } from './sql-events.ts';
 import type { ListedRef, RepositoryStore } from './store.ts';
@@ -60,7 +60,7 @@ export function createRepositoryStore({ db, write, now, instance, changed }: Sql
       };
     },
 
-    async applyListing({ repository, counters }, listed) {
+    async applyListing({ repository, counters }, listed, lag) {
       const at = now();
       const events = await write(async (trx) => {
         const { baseline_at, project_id } = await trx
@@ -72,10 +72,14 @@ export function createRepositoryStore({ db, write, now, instance, changed }: Sql
         // A ref that a webhook told about since the snapshot is newer than the listing.
         const stale = (ref: string, counter: number) => counter !== (counters.get(ref) ?? 0);
         const known = new Map(refs.map((position) => [position.ref, position]));
+        const young = lag === 0 ? new Set() : await toldSince(trx, repository, at - lag);
+        const moves = [...movesOf(listed, known)].filter(
+          ({ ref }) => !stale(ref, known.get(ref)?.counter ?? 0),
+        );
+        const sure = moves.filter(({ ref }) => !young.has(ref));
 
         let made = 0;
-        for (const { ref, before, after } of movesOf(listed, known)) {
-          if (stale(ref, known.get(ref)?.counter ?? 0)) continue;
+        for (const { ref, before, after } of sure) {
           if (baseline_at === null && !known.has(ref)) {
             const baseline = { repository, ref, sha: after, counter: 0, event_id: null };
             await trx.insertInto('refs').values(baseline).execute();
@@ -87,7 +91,11 @@ export function createRepositoryStore({ db, write, now, instance, changed }: Sql
         }
         await trx
           .updateTable('repositories')
-          .set({ baseline_at: baseline_at ?? at, lease: null })
+          .set((e) => ({
+            baseline_at: baseline_at ?? at,
+            lease: null,
+            ...(sure.length < moves.length && { listing_due_at: sooner(e, at + lag) }),
+          }))
           .where('id', '=', repository)
           .execute();
         return made;
@@ -101,17 +109,28 @@ export function createRepositoryStore({ db, write, now, instance, changed }: Sql
         .updateTable('repositories')
         .set((e) => ({
           lease: null,
-          listing_due_at: e
-            .case()
-            .when('listing_due_at', '<', next)
-            .then(e.ref('listing_due_at'))
-            .else(next)
-            .end(),
+          listing_due_at: sooner(e, next),
         }))
         .where('id', '=', repository)
         .execute();
     },
   };
+}
+
+/** @returns what a listing is due at: the given time, unless it is due before that already */
+const sooner = (e: ExpressionBuilder<Schema, 'repositories'>, next: number) =>
+  e.case().when('listing_due_at', '<', next).then(e.ref('listing_due_at')).else(next).end();
+
+/** @returns refs that somebody told about after a time: what a lagging forge lists of them may be older */
+async function toldSince(trx: Transaction<Schema>, repository: string, since: number): Promise<Set<string>> {
+  const rows = await trx
+    .selectFrom('refs')
+    .innerJoin('events', 'events.id', 'refs.event_id')
+    .select('refs.ref')
+    .where('refs.repository', '=', repository)
+    .where('events.received_at', '>', since)
+    .execute();
+  return new Set(rows.map(({ ref }) => ref));
 }
 
 type Position = Selectable<RefsTable>;

@@ -211,6 +211,7 @@ describe('a store on a file', () => {
       store.repositories.applyListing(
         await store.repositories.snapshot(IRIS),
         [TAG, 'refs/tags/v2', 'refs/heads/main'].map((ref) => ({ ref, sha: A, object: A })),
+        30_000,
       ),
     'rollouts.claim': () => store.rollouts.claim('deliver', 1),
     'rollouts.advance': async () => {

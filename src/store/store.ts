@@ -116,9 +116,11 @@ export interface RepositoryStore {
   /**
    * Compares a listing with what is known. The first one of a repository is its baseline and makes no event.
    * @param listed in the order in which events are to happen
+   * @param lag for how many milliseconds a listing may still show what was before a push: refs that somebody told about
+   *   since then are left as they are, and listed again
    * @returns how many events it made
    */
-  applyListing(snapshot: RefSnapshot, listed: readonly ListedRef[]): Promise<number>;
+  applyListing(snapshot: RefSnapshot, listed: readonly ListedRef[], lag: number): Promise<number>;
   /**
    * Ends the lease of a listing that could not be made.
    * @param next when it is tried again, in milliseconds since the epoch; a push meanwhile makes it sooner
