@@ -76,8 +76,7 @@ export function parseRepositoryId(id: string): { forge: string; path: string } |
   return { forge: id.slice(0, colon), path: id.slice(colon + 1) };
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
-const CONTROL = /[\u0000-\u001f\u007f]/;
+const CONTROL = /\p{Cc}/u;
 
 /**
  * Why a repository path or ref name from outside is refused (specification section 7): it ends up in file names

@@ -25,6 +25,8 @@ interface Project {
   id: number;
   path: string;
   archived: boolean;
+  /** Its repository is switched off, or kept to members: the project is shown, and nothing below it. */
+  hidden: boolean;
   refs: Map<string, Pointer>;
   commits: Map<string, { files: Map<string, Uint8Array>; date: string }>;
   /** Dates of annotated tags, by tag object. */
@@ -103,7 +105,7 @@ export class GitLabServer {
   create(path: string): number {
     const id = 4000 + this.#projects.size;
     const maps = { refs: new Map(), commits: new Map(), tagged: new Map() };
-    this.#projects.set(id, { id, path, archived: false, jobs: [], ...maps });
+    this.#projects.set(id, { id, path, archived: false, hidden: false, jobs: [], ...maps });
     this.#paths.set(path, id);
     return id;
   }
@@ -165,6 +167,7 @@ export class GitLabServer {
       return this.#post(project, rest[1] ?? '', grant, JSON.parse(body));
     if (method !== 'GET' && method !== 'HEAD') return message(405, '405 Method Not Allowed');
     if (rest.length === 0) return { status: 200, body: shownProject(project) };
+    if (project.hidden) return message(404, '404 Not Found');
     return this.#read(project, rest.slice(1), query, pathname, method);
   }
 
@@ -179,7 +182,7 @@ export class GitLabServer {
       const prefix = what === 'tags' ? 'refs/tags/' : 'refs/heads/';
       const refs = [...project.refs].filter(([ref]) => ref.startsWith(prefix)).toSorted(byName);
       const all = refs.map(([ref, pointer]) => shown(project, ref.slice(prefix.length), pointer));
-      if (name === undefined) return this.#page(all, query, pathname);
+      if (name === undefined) return this.#page(all.filter(searched(query)), query, pathname);
       const body = all.find((each) => each.name === name);
       return body ? { status: 200, body } : notFound(what === 'tags' ? 'Tag' : 'Branch');
     }
@@ -252,6 +255,12 @@ export class GitLabServer {
 }
 
 const byName = ([a]: [string, unknown], [b]: [string, unknown]) => (a < b ? -1 : 1);
+
+/** As GitLab searches: ^ and $ hold the ends, and letters count the same in either case. */
+const searched = (query: URLSearchParams) => {
+  const search = (query.get('search') ?? '').replace(/[.*+?()[\]{}|\\]/g, '\\$&');
+  return ({ name }: { name: string }) => new RegExp(search, 'i').test(name);
+};
 
 const shownProject = ({ id, path, archived, refs }: Project) => ({
   id,

@@ -40,6 +40,11 @@ export interface GitLabApi {
   project(repository: string): Promise<Project>;
   /** Why nothing can be concluded from an answer: always transient, for tokens and servers come back. */
   unreadable(repository: string, response: Response): Promise<Error>;
+  /**
+   * GitLab's own words of a refusal, for a sentence that needs them.
+   * @returns `: ` and one short line; nothing where the answer has no words, or where they repeat the token
+   */
+  wordsOf(response: Response): Promise<string>;
 }
 
 /** More than the largest repositories have; a list that never ends is none. */
@@ -106,14 +111,21 @@ export function createGitLabApi({ name, apiUrl, token, ca, now }: GitLabApiOptio
       if (status === 401)
         return new Error(
           token === null
-            ? `${repository} is not public, and forge "${name}" has no token; give it one`
+            ? `what was asked of ${repository} is not public, and forge "${name}" has no token; give it one`
             : `GitLab does not accept the token of forge "${name}" for ${repository}; check the token`,
         );
       if (status === 403 || status === 404)
         return new Error(
-          `${repository} was not found, or may not be read${await wordsOf(response)}; check the name, and that the token of forge "${name}" reaches the project with the scope read_api and the role Reporter`,
+          `${repository} was not found, or may not be read${await api.wordsOf(response)}; check the name, and that the token of forge "${name}" reaches the project with the scope read_api and the role Reporter`,
         );
-      return new Error(`forge "${name}" answered ${status} for ${repository}${await wordsOf(response)}`);
+      return new Error(`forge "${name}" answered ${status} for ${repository}${await api.wordsOf(response)}`);
+    },
+
+    async wordsOf(response) {
+      const line = await lineOf(response);
+      // Judged before the cut, which could leave a part of the token.
+      if (line === '' || (token !== null && holdsToken(line, token))) return '';
+      return `: ${line.slice(0, MAX_WORDS)}`;
     },
   };
   return api;
@@ -157,11 +169,8 @@ function nextOf({ headers }: Response): string | null {
 
 const MAX_WORDS = 300;
 
-/**
- * GitLab's own words of a refusal, for a sentence that needs them.
- * @returns `: ` and one short line; nothing where the answer has no words
- */
-export async function wordsOf(response: Response): Promise<string> {
+/** @returns GitLab's words of a refusal in one line, as long as they are; empty where the answer has none */
+async function lineOf(response: Response): Promise<string> {
   let words: unknown;
   try {
     const data = JSON.parse(await response.clone().text());
@@ -170,8 +179,9 @@ export async function wordsOf(response: Response): Promise<string> {
     return '';
   }
   if (words === undefined || words === null) return '';
-  const line = (typeof words === 'string' ? words : JSON.stringify(words))
-    .replace(/[\s\p{Cc}]+/gu, ' ')
-    .trim();
-  return line === '' ? '' : `: ${line.slice(0, MAX_WORDS)}`;
+  return (typeof words === 'string' ? words : JSON.stringify(words)).replace(/[\s\p{Cc}]+/gu, ' ').trim();
 }
+
+/** @returns whether a token stands in a text, as it is or as JSON spells it */
+const holdsToken = (text: string, token: string): boolean =>
+  text.includes(token) || text.includes(JSON.stringify(token).slice(1, -1));

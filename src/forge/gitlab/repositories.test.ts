@@ -153,6 +153,42 @@ describe('refs', () => {
     expect(await transient(read('refs/tags/v1'))).toContain('not found');
   });
 
+  it('are not gone where the repository is switched off or kept to members, and the project is still shown', async () => {
+    server.point(PATH, 'refs/tags/v1', first);
+    server.of(PATH).hidden = true;
+    for (const ref of ['refs/tags/v1', 'refs/heads/main', 'refs/tags/none'])
+      expect(await transient(read(ref))).toContain('may not be read');
+  });
+
+  it.each([401, 403, 404, 500, 503])('are not gone where the list answers %i', async (status) => {
+    server.fault = (_method, path) => (path.includes('search=') ? { status, body: {} } : null);
+    expect(await transient(read('refs/tags/none'))).toMatch(/check|answered/);
+    expect(await transient(read('refs/heads/none'))).toMatch(/check|answered/);
+  });
+
+  it.each(['refs/tags/release/v1', 'refs/heads/release/v1'])(
+    'are not gone where the list has them: %s',
+    async (ref) => {
+      server.point(PATH, ref, first);
+      server.fault = (_method, path) =>
+        path.includes('release%2Fv1?') || path.endsWith('release%2Fv1') ? { status: 404 } : null;
+      expect(await transient(read(ref))).toContain(`GitLab lists ${ref}`);
+    },
+  );
+
+  it('are gone although others are named almost like them', async () => {
+    for (const name of ['V1', 'v1.0', 'rc-v1']) {
+      server.point(PATH, `refs/tags/${name}`, first);
+      server.point(PATH, `refs/heads/${name}`, first);
+    }
+    expect(await read('refs/tags/v1')).toBeNull();
+    expect(await read('refs/heads/v1')).toBeNull();
+    const searches = server.asked.flatMap(({ path }) =>
+      new URL(path, server.url).searchParams.getAll('search'),
+    );
+    expect(searches).toEqual(['^v1$', '^v1$']);
+  });
+
   it.each([401, 403, 404, 500, 503])(
     'are not gone where GitLab answers %i, which names what to check',
     async (status) => {

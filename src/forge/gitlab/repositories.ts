@@ -9,7 +9,7 @@ import {
   type RepositoryRef,
 } from '../forge.ts';
 import { type GitLabApi, projectPath, segmentOf } from './api.ts';
-import { branchSchema, projectSchema, tagSchema } from './schema.ts';
+import { branchSchema, namedSchema, tagSchema } from './schema.ts';
 
 /** By token, so that a ref deleted meanwhile pushes none over the edge of a page; older versions give pages by number. */
 const BY_TOKEN = { pagination: 'keyset' };
@@ -34,6 +34,23 @@ export function createGitLabRepositories(api: GitLabApi): RepositoryReader {
         'push the commit, or move the ref to one that is there',
       );
     return tag && { sha: tag.commit.id, object: tag.target };
+  }
+
+  /**
+   * A repository that is switched off or kept to its members answers 404 for every ref, while its project is still shown.
+   * Only a list that may be read, without the ref in it, says that the ref is gone.
+   */
+  async function requireAbsence(repository: string, ref: string): Promise<void> {
+    const { kind, name = '' } = parseRef(ref) ?? {};
+    const path = `${projectPath(repository)}/repository/${kind === 'tag' ? 'tags' : 'branches'}`;
+    const search = { search: `^${name}$` };
+    const found = await api.list(repository, path, search, namedSchema);
+    if (found.some((each) => each.name === name))
+      throw new Error(
+        `GitLab lists ${ref} of ${repository}, and does not find it by its name; check that no proxy rewrites addresses`,
+      );
+    const { empty_repo } = await api.project(repository);
+    if (empty_repo) throw new Error(`${repository} has no branch any more; nothing is concluded from that`);
   }
 
   async function readFile(
@@ -87,11 +104,7 @@ export function createGitLabRepositories(api: GitLabApi): RepositoryReader {
     async readRef(repository, ref, paths, maxBytes) {
       const pointer = await pointerOf(repository, ref);
       if (pointer) return { ...pointer, files: await readFiles(repository, pointer.sha, paths, maxBytes) };
-      const project = await api.find(repository, projectPath(repository), projectSchema);
-      if (!project)
-        throw new Error(`${repository} was not found; check the name, and what the token reaches`);
-      if (project.empty_repo)
-        throw new Error(`${repository} has no branch any more; nothing is concluded from that`);
+      await requireAbsence(repository, ref);
       return null;
     },
 

@@ -36,6 +36,9 @@ export type Project = z.infer<typeof projectSchema>;
 const date = z.string().nullish();
 const commitSchema = z.object({ id: sha, committed_date: date });
 
+/** A branch or a tag, where only its name counts. */
+export const namedSchema = z.object({ name: text });
+
 export const branchSchema = z.object({ name: text, commit: commitSchema });
 
 export const tagSchema = z.object({

@@ -245,7 +245,7 @@ describe('what is sent', () => {
     expect(jobs()).toHaveLength(1);
   });
 
-  it('goes to the number, asked for once, of a project that was renamed', async () => {
+  it('goes to the number, asked for with each write, of a project that was renamed', async () => {
     server.rename(PATH, 'ml/new-iris');
     await write('pending');
     await write('running');
@@ -253,18 +253,29 @@ describe('what is sent', () => {
       `/api/v4/projects/4000/statuses/${sha}`,
       `/api/v4/projects/4000/statuses/${sha}`,
     ]);
-    expect(server.asked.filter(({ path }) => path.endsWith('/ml%2Firis'))).toHaveLength(1);
+    expect(server.asked.filter(({ path }) => path.endsWith('/ml%2Firis'))).toHaveLength(2);
     expect(await holds('running')).toBe(true);
   });
 
-  it('goes to the project that took the path, once the commit was not found in the one before', async () => {
+  it('goes to the project that took the path', async () => {
     await write('pending');
     server.rename(PATH, 'ml/old-iris');
     server.create(PATH);
     sha = server.commit(PATH, 'main', { 'README.md': 'z' });
-    expect(await failure(write('pending'))).toSatisfy(isTransient);
     await write('pending');
+    expect(posts().at(-1)?.path).toBe(`/api/v4/projects/4001/statuses/${sha}`);
     expect(jobs()).toHaveLength(1);
+  });
+
+  it('goes to the project that took the path, although the one before has the commit, too', async () => {
+    await write('pending');
+    const { commits } = server.of(PATH);
+    server.rename(PATH, 'ml/old-iris');
+    server.create(PATH);
+    Object.assign(server.of(PATH), { commits });
+    await write('success');
+    expect(jobs()).toMatchObject([{ status: 'success' }]);
+    expect(server.of('ml/old-iris').jobs).toMatchObject([{ status: 'pending' }]);
   });
 });
 
@@ -281,15 +292,46 @@ describe('a status that cannot be written', () => {
     expect(error.message).toMatch(/scope api and the role Developer/);
   });
 
-  it('with a token that is not accepted says so for good, before and after the number is known', async () => {
+  it('with a token that is not accepted is tried again later, and says to check the token', async () => {
     server.tokens.clear();
-    expect(await failure(write('pending'))).toBeInstanceOf(StalledError);
+    const error = await failure(write('pending'));
+    expect(error).toSatisfy(isTransient);
+    expect(error.message).toContain('check the token');
     server.tokens.set(TOKEN, grant);
+    onPost({ status: 401, body: { message: '401 Unauthorized' } });
+    const second = await failure(write('pending'));
+    expect(second).toSatisfy(isTransient);
+    expect(second.message).toContain('check the token');
+    server.fault = null;
     await write('pending');
-    server.tokens.clear();
-    const error = await failure(write('running'));
+    expect(jobs()).toHaveLength(1);
+  });
+
+  it('since the project may not be seen names the scope, for good', async () => {
+    server.fault = (method) =>
+      method === 'GET' ? { status: 403, body: { error: 'insufficient_scope' } } : null;
+    const error = await failure(write('pending'));
     expect(error).toBeInstanceOf(StalledError);
-    expect(error.message).toContain('scope api');
+    expect(error.message).toMatch(/insufficient_scope.*scope api/);
+  });
+
+  it.each([400, 403, 404, 409, 500])('with %i does not quote words that repeat the token', async (status) => {
+    onPost({ status, body: { message: `${'x'.repeat(290)} Not with ${TOKEN}` } });
+    const error = await failure(write('pending'));
+    // Nor the beginning of the token, which a cut would leave.
+    expect(error.message).not.toMatch(/xxx|glpat/);
+    onPost({ status, body: { message: { token: [TOKEN] } } });
+    expect((await failure(write('pending'))).message).not.toContain('glpat');
+    onPost({ status, body: { message: 'Not with this token' } });
+    expect((await failure(write('pending'))).message).toContain(': Not with this token');
+  });
+
+  it('does not quote a token that JSON spells in another way', async () => {
+    const odd = 'glpat-"\\x';
+    server.tokens.set(odd, grant);
+    statuses = writer(odd);
+    onPost({ status: 400, body: { message: { token: [odd] } } });
+    expect((await failure(write('pending'))).message).not.toContain('glpat');
   });
 
   it('since the project is archived says so for good', async () => {

@@ -6,7 +6,7 @@ import { type CommitStatus, type StatusState, truncate } from '../../core/commit
 import { StalledError } from '../../core/errors.ts';
 import { parseRef, shortSha } from '../../core/ref-event.ts';
 import type { StatusWriter } from '../forge.ts';
-import { type GitLabApi, projectPath, wordsOf } from './api.ts';
+import { type GitLabApi, projectPath } from './api.ts';
 import { type Project, projectSchema, type StatusRow, statusSchema } from './schema.ts';
 
 const STATES: Readonly<Record<StatusState, string>> = {
@@ -22,17 +22,14 @@ const LIMIT = 255;
 
 /** @param forge its name in modelhook.yaml */
 export function createGitLabStatuses(forge: string, api: GitLabApi): StatusWriter {
-  /** A renamed project redirects whoever reads by its path, and refuses to be written to: its number stays. */
-  const ids = new Map<string, number>();
-
+  /**
+   * A renamed project redirects whoever reads by its path, and refuses to be written to, so its number is. That is never
+   * kept: another project may take the path.
+   */
   async function idOf(repository: string): Promise<number> {
-    const known = ids.get(repository);
-    if (known !== undefined) return known;
     const response = await api.ask('GET', projectPath(repository));
-    if (response.status === 401 || response.status === 403) throw await forbidden(repository, response);
-    const { id } = await api.read(repository, response, projectSchema);
-    ids.set(repository, id);
-    return id;
+    if (response.status === 403) throw await forbidden(repository, response);
+    return (await api.read(repository, response, projectSchema)).id;
   }
 
   async function forbidden(repository: string, response: Response, project?: Project): Promise<StalledError> {
@@ -41,30 +38,22 @@ export function createGitLabStatuses(forge: string, api: GitLabApi): StatusWrite
         `${repository} is archived, so it takes no commit status`,
         'unarchive it, or delete its webhook',
       );
-    const words = await wordsOf(response);
-    return response.status === 401
-      ? new StalledError(
-          `GitLab does not accept the token of forge "${forge}" for a commit status on ${repository}${words}`,
-          'give the forge a token with the scope api',
-        )
-      : new StalledError(
-          `the token of forge "${forge}" may not write commit statuses on ${repository}${words}`,
-          'give it the scope api and the role Developer, and on a protected branch or tag the right to push or merge',
-        );
+    return new StalledError(
+      `the token of forge "${forge}" may not write commit statuses on ${repository}${await api.wordsOf(response)}`,
+      'give it the scope api and the role Developer, and on a protected branch or tag the right to push or merge',
+    );
   }
 
   async function refusal(repository: string, sha: string, response: Response): Promise<Error> {
     const { status } = response;
-    if (status === 401) return forbidden(repository, response);
     if (status === 403) return forbidden(repository, response, await api.project(repository));
-    if (status === 404 || status === 405) {
-      // Another project may have taken the path.
-      ids.delete(repository);
-      return new Error(`GitLab does not find ${shortSha(sha)} in ${repository}${await wordsOf(response)}`);
-    }
+    if (status === 404 || status === 405)
+      return new Error(
+        `GitLab does not find ${shortSha(sha)} in ${repository}${await api.wordsOf(response)}`,
+      );
     if (status === 400 || status === 422)
       return new StalledError(
-        `GitLab refuses a status on ${shortSha(sha)} of ${repository}${await wordsOf(response)}`,
+        `GitLab refuses a status on ${shortSha(sha)} of ${repository}${await api.wordsOf(response)}`,
         'correct what it names; links follow server.publicUrl',
       );
     return api.unreadable(repository, response);
@@ -77,16 +66,15 @@ export function createGitLabStatuses(forge: string, api: GitLabApi): StatusWrite
     return rows.toSorted((a, b) => b.id - a.id);
   }
 
-  async function post(repository: string, sha: string, job: Job): Promise<Response> {
-    const { status: state, ...rest } = job;
-    return api.ask('POST', `projects/${await idOf(repository)}/statuses/${sha}`, { state, ...rest });
-  }
+  /** @param id the project's number */
+  const post = (id: number, sha: string, { status: state, ...rest }: Job): Promise<Response> =>
+    api.ask('POST', `projects/${id}/statuses/${sha}`, { state, ...rest });
 
   /**
    * What to do where a job would have to go back, or stay as it is, which is refused: its text cannot change so.
    * @returns whether the status can be posted now, as a new job, since the one of an older rollout was ended
    */
-  async function makeWay(repository: string, sha: string, job: Job): Promise<boolean> {
+  async function makeWay(repository: string, id: number, sha: string, job: Job): Promise<boolean> {
     const rows = await rowsOf(repository, sha, job.name);
     const live = rows.filter((row) => isLive(row) && (job.ref === undefined || row.ref === job.ref));
     const [newest] = live;
@@ -97,22 +85,23 @@ export function createGitLabStatuses(forge: string, api: GitLabApi): StatusWrite
     if (live.some(({ target_url }) => (target_url ?? null) === url)) return false;
     const { target_url } = newest;
     const ended: Job = { ...job, status: 'canceled', description: 'Superseded by a newer rollout' };
-    const response = await post(repository, sha, { ...ended, target_url: target_url ?? undefined });
+    const response = await post(id, sha, { ...ended, target_url: target_url ?? undefined });
     if (response.status !== 201) throw await refusal(repository, sha, response);
     return true;
   }
 
   async function isOutOfTurn(response: Response): Promise<boolean> {
-    return response.status === 400 && (await wordsOf(response)).includes('Cannot transition status');
+    return response.status === 400 && (await api.wordsOf(response)).includes('Cannot transition status');
   }
 
   return {
     async write(repository, sha, ref, status) {
       const job = jobOf(status, parseRef(ref)?.name);
-      let response = await post(repository, sha, job);
+      const id = await idOf(repository);
+      let response = await post(id, sha, job);
       if (await isOutOfTurn(response)) {
-        if (!(await makeWay(repository, sha, job))) return;
-        response = await post(repository, sha, job);
+        if (!(await makeWay(repository, id, sha, job))) return;
+        response = await post(id, sha, job);
       }
       if (await isOutOfTurn(response))
         throw new Error(`another status is being written on ${shortSha(sha)} of ${repository}`);

@@ -104,6 +104,15 @@ describe('a signed delivery', () => {
     expect(receive(signed({ 'webhook-signature': several }))).toMatchObject({ kind: 'refs' });
   });
 
+  it('is judged by the first ten signatures of version 1, so that nobody unknown makes us work for long', () => {
+    const { 'webhook-signature': right = '' } = signedHeaders(body, SIGNING, NOW, 'an-id');
+    const others = `${'v2,AAAA '.repeat(50)}${'AAAA '.repeat(50)}`;
+    const wrong = `v1,${Buffer.alloc(32).toString('base64')} `;
+    const tenth = signed({ 'webhook-signature': `${others}${wrong.repeat(9)}${right}` });
+    expect(receive(tenth)).toMatchObject({ kind: 'refs' });
+    refusedAs(signed({ 'webhook-signature': `${wrong.repeat(10)}${right}` }), 401);
+  });
+
   it.each(['', 'v1,', 'v1', 'v1,AAAA', 'v2,4gUq', ' ', 'v1,ä'])(
     'is refused with the signature %j',
     (signature) => {
@@ -200,6 +209,11 @@ describe('a push', () => {
   it('of an annotated tag whose commit was not found carries what the tag is', () => {
     for (const checkout_sha of [null, undefined, ZERO])
       expect(move({ checkout_sha }, { ...created, object: TAG_OBJECT })).toMatchObject({ after: TAG_OBJECT });
+  });
+
+  it('of the test button is a push like others: of real commits, and of a tag that need not be there', () => {
+    const push = { ref: 'refs/tags/main', before: A, after: B };
+    expect(move({ checkout_sha: null }, push)).toMatchObject({ ref: 'refs/tags/main', before: A, after: B });
   });
 
   it('of a branch carries its head', () => {
