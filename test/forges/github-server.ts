@@ -60,6 +60,8 @@ export class GitHubServer {
   fault: Fault | null = null;
   /** The most entries on a page, whatever is asked for. */
   pageSize = 100;
+  /** The origin in links to next pages; null: its own */
+  linksAt: string | null = null;
   app: { id: string; key: KeyObject; installed: Map<string, number>; now: () => number } | null = null;
   url = '';
   #nextId = 700_000;
@@ -231,11 +233,10 @@ export class GitHubServer {
     return { status: 201, body: { id: 1, state } };
   }
 
-  /** Links to the next page are addressed by the repository's number. */
   #page(items: unknown[], query: URLSearchParams, url: string): Reply {
     const size = Math.min(Number(query.get('per_page') ?? 30), this.pageSize);
     const page = Number(query.get('page') ?? 1);
-    const next = new URL(url, this.url);
+    const next = new URL(url, this.linksAt ?? this.url);
     next.searchParams.set('page', String(page + 1));
     const last = page * size >= items.length;
     return {

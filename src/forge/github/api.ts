@@ -10,7 +10,7 @@ export interface GitHubApi {
   /**
    * Asks for something of a repository.
    * @param path `<owner>/<repository>`
-   * @param route a method and a path below the API's base, or a full address
+   * @param route a method and a path below the API's base
    */
   ask(path: string, route: string, question?: Omit<Question, 'token'>): Promise<Answer>;
   /** All pages of a list; empty for an empty repository. @throws Error where a page is no list of that shape */
@@ -26,7 +26,7 @@ export interface GitHubApi {
 }
 
 /** What is used of what a repository says of itself. */
-export const repositorySchema = z.object({
+const repositorySchema = z.object({
   // octokit reads numbers beyond 2^53 as a bigint.
   id: z.union([z.number(), z.bigint()]),
   archived: z.boolean().default(false),
@@ -50,7 +50,7 @@ export function createApi(forge: string, connection: Connection, tokens: Tokens)
       if (answer.status === 409 && pages === 0) break;
       if (answer.status !== 200) throw api.unreadable(path, answer);
       items.push(...shaped(z.array(item), answer.data));
-      next = answer.next && `GET ${answer.next}`;
+      next = nextRoute(route, answer);
     }
     return { items, pages };
   }
@@ -109,6 +109,10 @@ export function createApi(forge: string, connection: Connection, tokens: Tokens)
   };
   return api;
 }
+
+/** @returns where a list goes on, by the address it was asked at: a server may write another host's into its links */
+export const nextRoute = (route: string, { next }: Answer): string | null =>
+  next === null ? null : route.replace(/\?.*|$/, () => next);
 
 /**
  * Takes what is used from an answer.

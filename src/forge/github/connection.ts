@@ -12,7 +12,7 @@ export interface Answer {
   status: number;
   /** Parsed JSON; text where it was none; bytes where bytes were asked for. */
   data: unknown;
-  /** The address of the next page; null: there is none. */
+  /** The query of the next page, with its `?`; null: there is none. Its host may be a name that is not ours to ask. */
   next: string | null;
 }
 
@@ -26,7 +26,7 @@ export interface Question {
 }
 
 export interface Connection {
-  /** @param route a method and a path below the API's base, such as `GET /repos/ml/iris`, or a full address */
+  /** @param route a method and a path below the API's base, such as `GET /repos/ml/iris` */
   ask(route: string, question?: Question): Promise<Answer>;
   /** Asks as the App itself. */
   askAsApp(route: string): Promise<Answer>;
@@ -45,6 +45,8 @@ export interface ConnectionOptions {
 const UNKNOWN_LIMIT = 60_000;
 /** The version this was written for; a GitHub Enterprise Server that knows no versions ignores it. */
 const API_VERSION = '2022-11-28';
+/** What octokit makes of an App's key, and sends as its token. */
+const WEB_TOKEN = /eyJ[\w-]+\.[\w-]+\.[\w-]+/;
 const NO_LOG = { debug() {}, info() {}, warn() {}, error() {} };
 
 export function createConnection(options: ConnectionOptions): Connection {
@@ -64,15 +66,23 @@ export function createConnection(options: ConnectionOptions): Connection {
         ...(token && { authorization: `token ${token}` }),
       };
       const request = raw ? { request: { parseSuccessResponseBody: false } } : {};
-      return answered(async () => {
-        const response = await octokit.request(route, { ...body, ...request, headers });
-        return { ...response, data: raw ? await bytesOf(response.data) : response.data };
-      }, now);
+      return answered(
+        async () => {
+          const response = await octokit.request(route, { ...body, ...request, headers });
+          return { ...response, data: raw ? await bytesOf(response.data) : response.data };
+        },
+        now,
+        (words) => token != null && words.includes(token),
+      );
     },
 
     async askAsApp(route) {
       const { asApp } = await clients();
-      return answered(() => asApp.request(route), now);
+      return answered(
+        () => asApp.request(route),
+        now,
+        (words) => WEB_TOKEN.test(words),
+      );
     },
 
     async query(text, variables, token) {
@@ -81,6 +91,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       const { status, data } = await answered(
         async () => ({ status: 200, data: await octokit.graphql(text, { ...variables, headers }) }),
         now,
+        (words) => words.includes(token),
       );
       if (status !== 200) throw new Error(`GitHub answered ${status} to a GraphQL query${wordsOf(data)}`);
       return data;
@@ -122,28 +133,33 @@ interface Thrown {
   headers?: Readonly<Record<string, string | undefined>>;
 }
 
-async function answered(work: () => Promise<Reply>, now: () => number): Promise<Answer> {
+/** Whether words repeat the token that was sent: a server, or what stands before it, may. Then they are not quoted. */
+type Repeats = (words: string) => boolean;
+
+async function answered(work: () => Promise<Reply>, now: () => number, repeats: Repeats): Promise<Answer> {
   let response: Reply;
   try {
     response = await work();
   } catch (error) {
-    response = responseOf(error, now);
+    response = responseOf(error, now, repeats);
   }
   const { status, data, headers } = response;
   // Secondary limits sometimes come without any header that says so.
   if ((status === 403 || status === 429) && /rate limit|abuse detection/i.test(wordsOf(data)))
     throw new WaitingError('GitHub limits how often it is asked', UNKNOWN_LIMIT);
-  return { status, data, next: /<([^<>]+)>;\s*rel="next"/.exec(headers?.link ?? '')?.[1] ?? null };
+  const next = /<[^<>?]*([^<>]*)>;\s*rel="next"/.exec(headers?.link ?? '')?.[1] ?? null;
+  return { status, data: status >= 300 && repeats(allWordsOf(data)) ? null : data, next };
 }
 
 /** @returns the answer inside what was thrown @throws our own error where there was none */
-function responseOf(error: unknown, now: () => number): Reply {
+function responseOf(error: unknown, now: () => number, repeats: Repeats): Reply {
   if (!(error instanceof Error)) throw new Error(messageOf(error));
   const { response, errors, headers, status } = error as Error & Thrown;
-  if (Array.isArray(errors)) throw graphqlFailure(errors, headers, now());
+  if (Array.isArray(errors)) throw graphqlFailure(errors, headers, now(), repeats);
   if (typeof status === 'number' && response) return response;
   // Our own fetch's error comes wrapped; anything else is octokit stumbling over what it was sent.
   if (typeof status === 'number' && error.cause instanceof Error) throw error.cause;
+  if (repeats(error.message)) throw new Error("GitHub's answer cannot be read");
   throw new Error(`GitHub's answer cannot be read: ${messageOf(error)}`, { cause: error });
 }
 
@@ -151,13 +167,15 @@ function graphqlFailure(
   errors: NonNullable<Thrown['errors']>,
   headers: Thrown['headers'],
   now: number,
+  repeats: Repeats,
 ): Error {
   if (errors.some(({ type }) => type === 'RATE_LIMITED')) {
     const wait = Number(headers?.['x-ratelimit-reset']) * 1000 - now;
     const after = Number.isFinite(wait) ? Math.min(Math.max(wait, 1000), 3_600_000) : UNKNOWN_LIMIT;
     return new WaitingError('GitHub limits how often it is asked', after);
   }
-  return new Error(`GitHub did not answer a GraphQL query${wordsOf(errors[0])}`);
+  const words = repeats(allWordsOf(errors[0])) ? '' : wordsOf(errors[0]);
+  return new Error(`GitHub did not answer a GraphQL query${words}`);
 }
 
 /**
@@ -165,14 +183,18 @@ function graphqlFailure(
  * @returns `: ` and one short line; nothing where the answer has no words
  */
 export function wordsOf(data: unknown): string {
+  const words = allWordsOf(data);
+  return words === '' ? '' : `: ${words.slice(0, 300)}`;
+}
+
+function allWordsOf(data: unknown): string {
   if (typeof data !== 'object' || data === null || !('message' in data)) return '';
   const details = 'errors' in data && Array.isArray(data.errors) ? data.errors : [];
-  const words = [data, ...details]
+  return [data, ...details]
     .map((each) => (typeof each === 'string' ? each : each?.message))
     .filter((each) => typeof each === 'string')
     .join(': ')
     .replace(/\s+/g, ' ');
-  return words === '' ? '' : `: ${words.slice(0, 300)}`;
 }
 
 async function bytesOf(body: unknown): Promise<Uint8Array> {

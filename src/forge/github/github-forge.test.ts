@@ -161,6 +161,15 @@ describe('who we are on GitHub', () => {
     expect(() => site.forgeAs({ app: { id: '1', privateKey: 'a-secret-key' } })).not.toThrow(/a-secret-key/);
   });
 
+  it('is not quoted where a refusal repeats what an App sent', async () => {
+    site.server.fault = () => {
+      const sent = 'eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiI0NzExIn0.c2lnbmVk';
+      return { status: 403, body: { message: `${sent} is not welcome` } };
+    };
+    const app = site.forgeAs({ app: APP });
+    await expect(app.tokenFor('ml/iris')).rejects.toThrow(/no token: it answered 403$/);
+  });
+
   it('may have its key in either form, with line ends spelled out', async () => {
     const app = site.forgeAs({ app: { id: '4711', privateKey: PRIVATE_KEY.replaceAll('\n', '\\n') } });
     expect(await read(app)).not.toBeNull();

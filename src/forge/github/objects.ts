@@ -74,7 +74,8 @@ export function createObjectReader(api: GitHubApi): ObjectReader {
     return { sha: commitOf(await peel(path, ref, tagged)), createdAt: timeOf(tagger?.date) };
   }
 
-  async function describeBatch(path: string, batch: readonly { ref: string; object: Pointer }[]) {
+  /** One by one, so that what was read before a limit or a failure is kept. */
+  async function* describeBatch(path: string, batch: readonly { ref: string; object: Pointer }[]) {
     const [owner = '', name = ''] = path.split('/').map(decodeURIComponent);
     const fields = batch.map(({ object }, n) => `o${n}: object(oid: "${object.sha}") { ...described }`);
     const text = `query($owner: String!, $name: String!) {
@@ -83,15 +84,13 @@ export function createObjectReader(api: GitHubApi): ObjectReader {
     ${FRAGMENT}`;
     const data = await api.query(path, text, { owner, name });
     const objects = data === null ? {} : shaped(answerSchema, data).repository;
-    const described: [string, Described][] = [];
     for (const [n, { ref, object }] of batch.entries()) {
       const found = objects[`o${n}`];
-      described.push([
-        object.sha,
-        found ? await fromQuery(path, ref, object, found) : await describeOne(path, ref, object),
-      ]);
+      const described = found
+        ? await fromQuery(path, ref, object, found)
+        : await describeOne(path, ref, object);
+      yield [object.sha, described] as const;
     }
-    return described;
   }
 
   async function fromQuery(
@@ -118,7 +117,7 @@ export function createObjectReader(api: GitHubApi): ObjectReader {
       }
       const rest = [...unknown.values()];
       for (let start = 0; start < rest.length; start += BATCH) {
-        for (const [name, each] of await describeBatch(path, rest.slice(start, start + BATCH))) {
+        for await (const [name, each] of describeBatch(path, rest.slice(start, start + BATCH))) {
           described.set(name, each);
           if (known.size >= MAX_KNOWN) known.clear();
           known.set(name, each);

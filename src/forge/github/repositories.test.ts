@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Site, startSite } from '../../../test/forges/github-site.ts';
-import { StalledError } from '../../core/errors.ts';
+import { type Site, startSite, TOKEN } from '../../../test/forges/github-site.ts';
+import { StalledError, WaitingError } from '../../core/errors.ts';
 
 const ID = 'github:ml/iris';
 const LIMIT = 1024 * 1024;
@@ -228,6 +228,30 @@ describe('listing the refs on GitHub', () => {
     expect(names).toEqual(['refs/heads/main', ...['v2', 'v3', 'v4', 'v5'].map((tag) => `refs/tags/${tag}`)]);
   });
 
+  it('goes on behind links with a name of the server that is not ours', async () => {
+    site.server.linksAt = 'https://inside.example.com';
+    site.server.pageSize = 1;
+    for (const tag of ['v1', 'v2']) site.model.refs.set(`refs/tags/${tag}`, { type: 'commit', sha });
+    expect(await listRefs()).toHaveLength(3);
+  });
+
+  it('goes on where a limit stopped it: what was read of the tags is not asked for again', async () => {
+    site.model.private = false;
+    const nobody = site.forgeAs(null);
+    const [, , last = ''] = ['v1', 'v2', 'v3'].map((tag) =>
+      site.server.annotate(site.model, `refs/tags/${tag}`, { type: 'commit', sha }),
+    );
+    const limit = { status: 403, body: { message: 'You have exceeded a secondary rate limit.' } };
+    site.server.fault = (_, path) => (path.endsWith(last) ? limit : null);
+    await expect(nobody.repositories.listRefs(ID)).rejects.toBeInstanceOf(WaitingError);
+    site.server.fault = null;
+    site.server.asked.length = 0;
+    expect(await nobody.repositories.listRefs(ID)).toHaveLength(4);
+    expect(asked().filter((each) => each.includes('/git/tags/'))).toEqual([
+      `GET /repos/ml/iris/git/tags/${last}`,
+    ]);
+  });
+
   it('is put off where the refs never hold still', async () => {
     site.server.pageSize = 2;
     let n = 100;
@@ -239,6 +263,12 @@ describe('listing the refs on GitHub', () => {
       return null;
     };
     await expect(listRefs()).rejects.toThrow(/change while they are read/);
+  });
+
+  it('throws without GraphQL’s words where they repeat the token', async () => {
+    const errors = [{ message: `no access for ${TOKEN}` }];
+    site.server.fault = (_, path) => (path === '/api/graphql' ? { status: 200, body: { errors } } : null);
+    await expect(listRefs()).rejects.toThrow(/^GitHub did not answer a GraphQL query$/);
   });
 
   it('throws where GraphQL does not answer', async () => {
