@@ -379,6 +379,26 @@ describe('a rate limit', () => {
     expect((await fetch(url, asked)).status).toBe(200);
   });
 
+  it.each(['authorization', 'Authorization', 'PRIVATE-TOKEN'])(
+    'of one token in %s stops no other, and none without',
+    async (header) => {
+      clock = NOW;
+      const limited = 'Bearer of-one-installation';
+      const { url } = await serve(({ headers }, response) =>
+        response
+          .writeHead(headers[header.toLowerCase()] === limited ? 429 : 200, { 'retry-after': '30' })
+          .end('{}'),
+      );
+      const fetch = fetchOf(url, { now: () => clock });
+      const by = (token: string) => fetch(url, { headers: { [header]: token } });
+      await expect(by(limited)).rejects.toMatchObject({ after: 30_000 });
+      expect((await by('Bearer of-another')).status).toBe(200);
+      expect((await fetch(url)).status).toBe(200);
+      clock = NOW + 10_000;
+      await expect(by(limited)).rejects.toMatchObject({ after: 20_000 });
+    },
+  );
+
   it('told twice lasts as long as the longer', async () => {
     clock = NOW;
     const { url } = await serve(({ url: path }, response) =>

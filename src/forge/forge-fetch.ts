@@ -2,6 +2,7 @@
  * `fetch` for one forge's API, the only way any adapter talks to one: it knows where the token may go, how long to
  * wait, what a rate limit says, and how failures are told. Loaded only where a forge with an API is configured.
  */
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Agent, type Dispatcher, EnvHttpProxyAgent, fetch } from 'undici';
 import { messageOf, WaitingError } from '../core/errors.ts';
@@ -35,6 +36,8 @@ const UNKNOWN_LIMIT = 60_000;
 const MAX_BODY = 8 * 1024 * 1024;
 const MAX_CACHED = 200;
 const MAX_CACHED_BODY = 64 * 1024;
+/** Tokens whose limits are kept: those of an App's installations are renewed every hour. */
+const MAX_LIMITS = 1000;
 
 /** An answer, read whole. */
 interface Answer {
@@ -55,8 +58,7 @@ export function createForgeFetch({ base, ca, now, timeout = TIMEOUT }: ForgeFetc
   const { origin } = new URL(base);
   const cache = createAnswerCache();
   let dispatcher: Dispatcher | undefined;
-  /** Until when the forge wants no requests. */
-  let limitedUntil = 0;
+  const limits = createLimits();
 
   async function once(url: string, init: ForgeRequest, headers: Headers): Promise<Answer> {
     const signal = AbortSignal.any([AbortSignal.timeout(timeout), ...(init.signal ? [init.signal] : [])]);
@@ -105,8 +107,9 @@ export function createForgeFetch({ base, ca, now, timeout = TIMEOUT }: ForgeFetc
   return async function forgeFetch(url, init = {}) {
     if (!URL.canParse(url) || new URL(url).origin !== origin)
       throw new Error(`a request that does not go to ${origin} gets none of its token`);
-    if (now() < limitedUntil)
-      throw new WaitingError(`${origin} limits how often it is asked`, limitedUntil - now());
+    const asker = askerOf(init.headers);
+    const limitedFor = limits.until(asker) - now();
+    if (limitedFor > 0) throw new WaitingError(`${origin} limits how often it is asked`, limitedFor);
     const isGet = (init.method ?? 'GET') === 'GET';
     // Answers differ by who asks and in which form.
     const key = JSON.stringify([url, init.headers]);
@@ -120,7 +123,7 @@ export function createForgeFetch({ base, ca, now, timeout = TIMEOUT }: ForgeFetc
     const answer = await follow(url, init, headers);
     const wait = limitOf(answer, now());
     if (wait !== null) {
-      limitedUntil = Math.max(limitedUntil, now() + wait);
+      limits.extend(asker, now() + wait);
       throw new WaitingError(`${origin} limits how often it is asked`, wait);
     }
     if (answer.status === 304 && cached) return responseOf(cached);
@@ -175,6 +178,30 @@ function createAnswerCache() {
       if (answers.size > MAX_CACHED && oldest !== undefined) answers.delete(oldest);
     },
   };
+}
+
+/** Until when the forge wants no requests, by who asks: one token's limit says nothing of another's. */
+function createLimits() {
+  const limits = new Map<string, number>();
+  const until = (asker: string): number => limits.get(asker) ?? 0;
+  return {
+    until,
+    extend(asker: string, to: number): void {
+      const longest = Math.max(until(asker), to);
+      limits.delete(asker);
+      limits.set(asker, longest);
+      const [oldest] = limits.keys();
+      if (limits.size > MAX_LIMITS && oldest !== undefined) limits.delete(oldest);
+    },
+  };
+}
+
+/** @returns what stands for the token of a request, without giving it away; the same for all that have none */
+function askerOf(headers: ForgeRequest['headers'] = {}): string {
+  const tokens = Object.entries(headers).filter(([name]) => /^(?:authorization|private-token)$/i.test(name));
+  return createHash('sha256')
+    .update(tokens.map(([, value]) => value).join('\n'))
+    .digest('hex');
 }
 
 /** An answer that came, and cannot be used: no failed connection, so it is said as it is. */

@@ -73,6 +73,8 @@ export const TOKENS = {
 
 export class GiteaServer {
   readonly asked: Asked[] = [];
+  /** Called before each answer: what changes while others ask. */
+  onAsked: ((asked: Asked) => void) | null = null;
   /** Answered instead, while it is set. */
   fault: Fault | null = null;
   /** Answered instead to writes. */
@@ -121,7 +123,9 @@ export class GiteaServer {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = 'GET', url = '/' } = request;
     const body = method === 'POST' ? await readJson(request) : null;
-    this.asked.push({ method, path: url, authorization: request.headers.authorization });
+    const asked = { method, path: url, authorization: request.headers.authorization };
+    this.asked.push(asked);
+    this.onAsked?.(asked);
     const fault = this.fault ?? (method === 'POST' ? this.writeFault : null);
     if (fault) {
       response.writeHead(fault.status, fault.headers).end(fault.body ?? '');

@@ -59,8 +59,16 @@ export interface GiteaClient {
   post(repository: GiteaRepository, below: string, body: unknown): Promise<void>;
 }
 
-/** Names with `#`, `%`, `?` or a blank are one segment each; slashes stay. */
-export const encodePath = (path: string): string => path.split('/').map(encodeURIComponent).join('/');
+/**
+ * Names with `#`, `%`, `?` or a blank are one segment each; slashes stay.
+ * @throws Error where a segment is `.` or `..`: the address would be another one
+ */
+export function encodePath(path: string): string {
+  const segments = path.toWellFormed().split('/');
+  if (segments.some((segment) => segment === '.' || segment === '..'))
+    throw new Error(`"${path}" has a segment that is "." or ".."`);
+  return segments.map(encodeURIComponent).join('/');
+}
 
 /** Starts nothing: the HTTP client is loaded with the first request. */
 export function createGiteaClient({ name, apiUrl, token, ca, now }: GiteaClientOptions): GiteaClient {

@@ -240,8 +240,13 @@ describe.skipIf(!access)(`a real Gitea${access ? '' : ' (skipped: MODELHOOK_TEST
   it('refuses statuses for good on a missing commit, and to who may not write', async () => {
     await expect(write('dead'.repeat(10))).rejects.toThrow(/no commit deaddea is in/);
     await expect(write('dead'.repeat(10))).rejects.toBeInstanceOf(StalledError);
-    for (const token of [readerToken, 'no-token'])
-      await expect(write(first, forgeWith(token))).rejects.toThrow(/write:repository/);
+    await expect(write(first, forgeWith(readerToken))).rejects.toThrow(/write:repository/);
+  });
+
+  it('says of a wrong token that it is to be checked, and tries again', async () => {
+    const writing = write(first, forgeWith('no-token'));
+    await expect(writing).rejects.toThrow(/check the token of forge "gitea"/);
+    await expect(writing).rejects.not.toBeInstanceOf(StalledError);
   });
 
   it('says that reading is not possible, and not for good, with a wrong token', async () => {

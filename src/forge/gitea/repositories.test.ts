@@ -107,6 +107,14 @@ describe('a file', () => {
 });
 
 describe('a ref', () => {
+  it.each(['refs/tags/../../../other', 'refs/heads/./main'])(
+    'called %s, which leads elsewhere, is not asked for',
+    async (ref) => {
+      expect(await failure(readRef(ref))).toContain('has a segment that is "." or ".."');
+      expect(gitea.asked).toEqual([]);
+    },
+  );
+
   it('is itself, not one whose name it begins', async () => {
     model.refs.set(`${TAG}-rc.1`, first);
     expect(await readRef(TAG)).toBeNull();
@@ -188,6 +196,46 @@ describe('a ref', () => {
 });
 
 describe('a listing', () => {
+  /** From one request on, the repository is hidden: all that is asked for is answered with 404. */
+  const hideAt = (part: string) => {
+    gitea.onAsked = ({ path }) => {
+      if (path.includes(part)) gitea.fault = { status: 404, body: '{"message":"not found"}' };
+    };
+  };
+
+  it.each(['git/refs/heads', 'git/refs/tags', 'git/commits'])(
+    'of a repository that is hidden from %s on fails, and lacks no ref',
+    async (part) => {
+      model.annotate(TAG, first);
+      hideAt(part);
+      await failure(forge.repositories.listRefs(IRIS));
+    },
+  );
+
+  it('of a repository that was hidden only while its branches were listed fails', async () => {
+    model.refs.set(TAG, first);
+    gitea.onAsked = ({ path }) => {
+      gitea.fault = /git\/refs\/heads|\/ml\/iris$/.test(path) ? { status: 404 } : null;
+    };
+    expect(await failure(forge.repositories.listRefs(IRIS))).toContain('404');
+  });
+
+  it('of a repository that is hidden while only the commit of an annotated tag is left to read fails', async () => {
+    await listed();
+    model.annotate(TAG, first);
+    hideAt('git/commits');
+    expect(await failure(forge.repositories.listRefs(IRIS))).toContain('404');
+  });
+
+  it('fails where the commit of a branch is not given, though the repository is there', async () => {
+    gitea.onAsked = ({ path }) => {
+      gitea.fault = path.includes('git/commits') ? { status: 404 } : null;
+    };
+    expect(await failure(forge.repositories.listRefs(IRIS))).toContain(
+      `lists refs/heads/main at ${first.slice(0, 7)}, and gives no such commit`,
+    );
+  });
+
   it('has every ref, however many there are', async () => {
     for (let n = 0; n < 130; n += 1)
       if (n % 2 === 0) model.refs.set(`refs/tags/v${n}`, first);

@@ -16,15 +16,19 @@ import { readFile } from './trees.ts';
 const CONCURRENCY = 4;
 
 export function createGiteaRepositories(client: GiteaClient, objects: GiteaObjects): RepositoryReader {
-  /** @returns all refs whose full names begin with this one: one answer, however many they are */
+  /**
+   * @returns all refs whose full names begin with this one: one answer, however many they are
+   * @throws GiteaError where the repository is not readable, which is answered like no refs
+   */
   async function references(repository: string, beginning: string): Promise<Reference[]> {
     const below = `git/refs/${encodePath(beginning.replace('refs/', ''))}`;
-    return (await client.get(repository, below, referencesSchema)) ?? [];
+    const found = await client.get(repository, below, referencesSchema);
+    if (found === null) await client.repository(repository);
+    return found ?? [];
   }
 
   /** A ref is only believed to be gone where the repository is there, and has others. */
   async function absent(repository: string): Promise<null> {
-    await client.repository(repository);
     for (const kind of ['refs/heads/', 'refs/tags/'])
       if ((await references(repository, kind)).length > 0) return null;
     throw new Error(`${repository} has no branches and tags at all; nothing is concluded from that`);
@@ -40,16 +44,24 @@ export function createGiteaRepositories(client: GiteaClient, objects: GiteaObjec
       return await Promise.all(paths.map((path) => readFile(client, repository, sha, path, maxBytes)));
     } catch (error) {
       if (!(error instanceof GiteaError) || error.status !== 404) throw error;
-      await client.repository(repository);
-      if (await objects.commit(repository, sha)) throw error;
+      if (await objects.holds(repository, sha)) throw error;
       throw noCommit(sha);
     }
   }
 
   async function listed({ ref, object }: Reference, repository: string): Promise<RepositoryRef[]> {
-    const commit = await objects.commit(repository, object.sha);
     // A tag of a file or folder is no version of a model.
-    if (commit === null) return [];
+    if (object.type === 'blob' || object.type === 'tree') return [];
+    const commit = await objects.commit(repository, object.sha);
+    if (commit === null) {
+      // A ref that is left out counts as deleted, and a hidden repository answers like one without the object.
+      if (object.type !== 'tag')
+        throw new Error(
+          `${repository} lists ${ref} at ${shortSha(object.sha)}, and gives no such commit; nothing is concluded from that`,
+        );
+      await client.repository(repository);
+      return [];
+    }
     const taggedAt = object.type === 'tag' ? await objects.taggedAt(repository, object.sha) : null;
     return [{ ref, sha: commit.sha, object: object.sha, createdAt: taggedAt ?? commit.createdAt }];
   }
@@ -76,8 +88,6 @@ export function createGiteaRepositories(client: GiteaClient, objects: GiteaObjec
     async listRefs(repository) {
       const branches = await references(repository, 'refs/heads/');
       const found = [...branches, ...(await references(repository, 'refs/tags/'))];
-      // Where nothing is listed, the repository may be what is not there.
-      if (found.length === 0) await client.repository(repository);
       const refs: RepositoryRef[][] = [];
       for (let at = 0; at < found.length; at += CONCURRENCY) {
         const some = found.slice(at, at + CONCURRENCY);

@@ -132,9 +132,22 @@ describe('a repository that was renamed', () => {
     expect(held().map((each) => each.status)).toEqual(['pending', 'success', 'failure']);
   });
 
-  it('is looked up once, not before every write', async () => {
-    for (let n = 0; n < 3; n += 1) await write();
-    expect(gitea.asked.filter(({ method }) => method === 'GET').length).toBe(1);
+  it('is looked up for every write: its name may be another repository by now', async () => {
+    gitea.rename(model, 'vision/flowers');
+    await write();
+    const other = gitea.create('ml/iris');
+    const later = other.commit('main', { 'README.md': '# Another' });
+    await write({}, later);
+    expect(other.statuses.get(later)?.length).toBe(1);
+    expect(held().length).toBe(1);
+  });
+
+  it('and whose name another has by now is not tried again for a commit that only the first has', async () => {
+    await forge.repositories.listRefs(IRIS);
+    await write();
+    gitea.rename(model, 'vision/flowers');
+    gitea.create('ml/iris');
+    expect(await stalled(write())).toContain('is in gitea:ml/iris');
   });
 });
 
@@ -169,12 +182,31 @@ describe('what cannot be written', () => {
     );
   });
 
-  it('for the token is refused, or there is none, is final', async () => {
+  it('for the token is refused may mend itself, and says to check it', async () => {
     forge = forgeWith('a-wrong-one');
-    expect(await stalled(write())).toContain(SCOPE);
+    expect(await transient(write())).toContain('check the token of forge "gitea"');
     gitea.writeFault = { status: 401, body: '{"message":"token is required"}' };
     forge = forgeWith(TOKENS.writer);
-    expect(await stalled(write())).toContain(SCOPE);
+    expect(await transient(write())).toContain('check the token of forge "gitea"');
+  });
+
+  it('for the commit is only in a fork of the repository is final', async () => {
+    const fork = gitea.create('ada/iris');
+    const forked = fork.commit('main', { 'README.md': '# Fork' });
+    await forge.repositories.listRefs('gitea:ada/iris');
+    expect(await stalled(write({}, forked))).toContain('is in gitea:ml/iris');
+  });
+
+  it('for the repository was hidden meanwhile may mend itself', async () => {
+    for (const code of [404, 500]) {
+      gitea.fault = null;
+      gitea.onAsked = ({ method }) => {
+        if (method === 'POST') gitea.writeFault = { status: code };
+        else if (gitea.writeFault) gitea.fault = { status: 404 };
+      };
+      await transient(write());
+      gitea.writeFault = null;
+    }
   });
 
   it('for it is hidden from who may not is final: the repository itself is there', async () => {

@@ -31,58 +31,38 @@ export interface GiteaStatusesOptions {
 }
 
 export function createGiteaStatuses({ name, client, objects }: GiteaStatusesOptions): StatusWriter {
-  /** What repositories are called today, by the path they were called by. */
-  const known = new Map<string, GiteaRepository>();
-
-  async function lookUp(repository: string): Promise<GiteaRepository> {
-    const found = await client.repository(repository);
-    known.set(repository, found);
-    return found;
-  }
-
-  /** A write to a path the repository no longer has is answered with a redirect, or 404: the path is looked up again. */
-  async function post(repository: string, below: string, body: unknown): Promise<void> {
-    const before = known.get(repository);
-    try {
-      return await client.post(before ?? (await lookUp(repository)), below, body);
-    } catch (error) {
-      const moved = error instanceof GiteaError && [301, 302, 307, 308, 404].includes(error.status);
-      if (!before || !moved) throw error;
-    }
-    known.delete(repository);
-    await client.post(await lookUp(repository), below, body);
-  }
-
-  async function explain(error: unknown, repository: string, sha: string): Promise<unknown> {
+  /** @param found what was looked up for this write */
+  async function explain(
+    error: unknown,
+    found: GiteaRepository,
+    repository: string,
+    sha: string,
+  ): Promise<unknown> {
     if (!(error instanceof GiteaError)) return error;
     switch (error.status) {
-      case 401:
-        return new StalledError(
-          `the token of forge "${name}" was refused`,
-          `make a new one with the scope write:repository, for a user who may write to ${repository}`,
-        );
       case 403:
-        return refused(repository);
-      // The repository itself was found.
+        return refused(repository, found);
+      // The repository itself was found, and may have been renamed or hidden since.
       case 404:
-        return known.has(repository) ? refused(repository) : error;
+        return (await client.repository(repository)).path === found.path ? refused(repository, found) : error;
       case 423:
         return archived(repository);
       // Also of what is only broken, and without a reason unless we are an administrator.
       case 500:
-        return (await objects.commit(repository, sha))
+        return (await objects.holds(repository, sha))
           ? error
           : new StalledError(
               `no commit ${shortSha(sha)} is in ${repository} to write a status on`,
               'push the commit',
             );
+      // Also 401: rollouts wait until the token is replaced, and the message says to check it.
       default:
         return error;
     }
   }
 
-  function refused(repository: string): StalledError {
-    if (known.get(repository)?.archived) return archived(repository);
+  function refused(repository: string, found: GiteaRepository): StalledError {
+    if (found.archived) return archived(repository);
     return new StalledError(
       `the token of forge "${name}" may not write statuses to ${repository}`,
       'give it the scope write:repository, and its user write access to the repository',
@@ -110,13 +90,15 @@ export function createGiteaStatuses({ name, client, objects }: GiteaStatusesOpti
 
   return {
     async write(repository, sha, _ref, status) {
+      // A write to an old name is not followed, and the name may be another repository's since the last write.
+      const found = await client.repository(repository);
       try {
-        await post(repository, `statuses/${sha}`, stored(status));
+        await client.post(found, `statuses/${sha}`, stored(status));
       } catch (error) {
         // A repository whose default branch is not there answers 500 after the status was stored.
         if (error instanceof GiteaError && error.status === 500 && (await holds(repository, sha, status)))
           return;
-        throw await explain(error, repository, sha);
+        throw await explain(error, found, repository, sha);
       }
     },
     holds,
