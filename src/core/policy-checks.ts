@@ -209,7 +209,8 @@ function checkScaling(policy: Policy, { fault, warn }: Sink): void {
     );
   if (rollout.strategy === 'Recreate' && (rollout.maxSurge ?? rollout.maxUnavailable) !== null)
     fault(['spec', 'rollout'], 'maxSurge and maxUnavailable belong to RollingUpdate; remove them');
-  if (/^(?:\d{4,}|[2-9]\d\d|1(?:0[1-9]|[1-9]\d))%$/.test(String(rollout.maxUnavailable)))
+  const { maxUnavailable } = rollout;
+  if (typeof maxUnavailable === 'string' && Number.parseInt(maxUnavailable, 10) > 100)
     fault(['spec', 'rollout', 'maxUnavailable'], 'is at most 100%');
   if (isZero(rollout.maxSurge) && isZero(rollout.maxUnavailable))
     fault(['spec', 'rollout'], 'maxSurge and maxUnavailable are both 0, so no pod could ever be replaced');

@@ -117,16 +117,15 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
     outcomes: Outcomes,
   ): Promise<{ on: string | null; changes: Delivery[] }> {
     const remembered = head;
-    if (remembered !== undefined) {
-      const decided: Outcomes = new Map();
-      const changes = await decide(batch, remembered, stillWanted, outcomes, decided);
-      const isLastWord = [...decided.values()].some(({ kind }) => kind !== 'dropped');
-      if (!isLastWord || (await learnHead(batch, outcomes)) === remembered) {
-        for (const [rolloutId, outcome] of decided) outcomes.set(rolloutId, outcome);
-        return { on: remembered, changes };
-      }
+    const decided: Outcomes = new Map();
+    let changes: Delivery[] = [];
+    if (remembered !== undefined) changes = await decide(batch, remembered, stillWanted, outcomes, decided);
+    const isLastWord = [...decided.values()].some(({ kind }) => kind !== 'dropped');
+    const on = remembered === undefined || isLastWord ? await learnHead(batch, outcomes) : remembered;
+    if (on === remembered) {
+      for (const [rolloutId, outcome] of decided) outcomes.set(rolloutId, outcome);
+      return { on, changes };
     }
-    const on = await learnHead(batch, outcomes);
     head = on;
     return { on, changes: await decide(batch, on, stillWanted, outcomes, outcomes) };
   }

@@ -1,8 +1,9 @@
 /** Deliveries of a post-receive hook: one ref each, signed over the raw bytes (specification section 7). */
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { z } from 'zod';
 import { isFullSha, isZeroSha, parseRef, unsafeName, unsafeRef } from '../../core/ref-event.ts';
 import { type WebhookDelivery, WebhookError, type WebhookReceiver, type WebhookRequest } from '../forge.ts';
+import { isSignedByAny } from '../hmac.ts';
 
 export const SIGNATURE_HEADER = 'X-Modelhook-Signature-256';
 export const DELIVERY_HEADER = 'X-Modelhook-Delivery';
@@ -54,14 +55,7 @@ function verify(secrets: readonly string[], signature: string | undefined, body:
       401,
       `the header ${SIGNATURE_HEADER} is missing; sign the body with the forge's webhook secret`,
     );
-  const given = Buffer.from(signature);
-  let matches = false;
-  // Every secret is tried, so that the time taken tells nothing about which one it was.
-  for (const secret of secrets) {
-    const expected = Buffer.from(sign(secret, body));
-    if (given.length === expected.length && timingSafeEqual(given, expected)) matches = true;
-  }
-  if (!matches)
+  if (!isSignedByAny(secrets, [signature], (secret) => sign(secret, body)))
     throw new WebhookError(
       401,
       `the header ${SIGNATURE_HEADER} does not fit the body; it must be sha256=<hex HMAC-SHA-256 of the raw body> with this forge's webhook secret`,

@@ -1,8 +1,9 @@
 /** Webhook deliveries of Gitea and Forgejo: signed over the raw bytes, one ref each. */
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import type { z } from 'zod';
 import { isZeroSha, parseRef, type RefMove, unsafeName, unsafeRef } from '../../core/ref-event.ts';
 import { type WebhookDelivery, WebhookError, type WebhookReceiver, type WebhookRequest } from '../forge.ts';
+import { isSignedByAny } from '../hmac.ts';
 import { deleteSchema, pushSchema } from './schema.ts';
 
 /** Gitea sends the first of each pair, Forgejo both. GitHub's headers come along, and say nothing more. */
@@ -59,16 +60,7 @@ function verify(secrets: readonly string[], signatures: readonly string[], body:
       401,
       `the header ${SIGNATURE_HEADERS[0]} is missing or empty; set the webhook's secret in Gitea`,
     );
-  let matches = false;
-  // Every secret is tried, so that the time taken tells nothing about which one it was.
-  for (const secret of secrets) {
-    const expected = Buffer.from(sign(secret, body));
-    for (const signature of signatures) {
-      const given = Buffer.from(signature);
-      if (given.length === expected.length && timingSafeEqual(given, expected)) matches = true;
-    }
-  }
-  if (!matches)
+  if (!isSignedByAny(secrets, signatures, (secret) => sign(secret, body)))
     throw new WebhookError(
       401,
       `the header ${SIGNATURE_HEADERS[0]} does not fit the body; give the webhook this forge's secret, and the content type application/json`,
