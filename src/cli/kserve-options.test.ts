@@ -8,44 +8,13 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { SMALL_CRD } from '../core/crd.fixture.ts';
 import { policyText } from '../core/policy.fixture.ts';
 import { type Ran, run } from './program.fixture.ts';
 
 const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
-const TEXT = { type: 'string' };
-const object = (properties: object) => ({ type: 'object', properties });
-
 /** A KServe that knows no `deploymentStrategy`. */
-const OLD_CRD = JSON.stringify({
-  kind: 'CustomResourceDefinition',
-  spec: {
-    group: 'serving.kserve.io',
-    names: { kind: 'InferenceService' },
-    versions: [
-      {
-        name: 'v1beta1',
-        schema: {
-          openAPIV3Schema: object({
-            spec: object({
-              predictor: object({
-                annotations: { type: 'object', additionalProperties: TEXT },
-                minReplicas: { type: 'integer' },
-                maxReplicas: { type: 'integer' },
-                model: object({
-                  modelFormat: object({ name: TEXT, version: TEXT }),
-                  runtime: TEXT,
-                  protocolVersion: TEXT,
-                  storageUri: TEXT,
-                  resources: {},
-                }),
-              }),
-            }),
-          }),
-        },
-      },
-    ],
-  },
-});
+const OLD_CRD = JSON.stringify(SMALL_CRD);
 const ROLLOUT = { modelFormat: { name: 'sklearn' }, rollout: { strategy: 'Recreate' } };
 const FAULT = /^\S+policy\.yaml:1:\d+: spec\.rollout: unknown field "deploymentStrategy"/;
 
