@@ -36,6 +36,10 @@ export interface ForgeHarness {
   delivery(push: Push, secret: string | null): WebhookRequest;
   /** The delivery that the forge's test button sends. */
   testDelivery(secret: string): WebhookRequest;
+  /** The delivery that tells of a change of pull request 7; null where the forge sends none. */
+  pullRequestDelivery: ((secret: string) => WebhookRequest) | null;
+  /** Gives the repository another name. @returns its new id; null where repositories have no number that stays */
+  rename: (() => Promise<string>) | null;
   /** A signed delivery of any body. */
   signed(body: Uint8Array, secret: string): WebhookRequest;
   end(): Promise<void>;
@@ -141,6 +145,12 @@ export function describeForge(
       it('that is only a test is ignored, and says so', async () => {
         const delivery = await forge.webhooks.receive(harness.testDelivery(secret()));
         expect(delivery).toMatchObject({ kind: 'ignored', reason: expect.stringMatching(/./) });
+      });
+
+      it('that tells of a pull request names the repository that has it', async () => {
+        if (harness.pullRequestDelivery === null) return expect(forge.pullRequests).toBeNull();
+        const delivery = await forge.webhooks.receive(harness.pullRequestDelivery(secret()));
+        expect(delivery).toMatchObject({ kind: 'changed', repository, reason: expect.stringMatching(/./) });
       });
 
       it('is taken with each of the secrets that are accepted', async () => {
@@ -342,6 +352,23 @@ export function describeForge(
       });
     });
 
+    describe('the identity of a repository', () => {
+      it('is its id, with the number that the forge has for it', async () => {
+        const { projectId, ...identity } = await forge.repositories.identify(repository);
+        expect(identity).toEqual({ repository });
+        expect(projectId === null).toBe(harness.rename === null);
+        if (projectId !== null) expect(projectId).toMatch(/^[1-9]\d*$/);
+      });
+
+      it('throws, and not for good, where there is no such repository', async () => {
+        // Without numbers nothing is asked.
+        if (harness.rename === null) return;
+        const asking = forge.repositories.identify(harness.absent);
+        await expect(asking).rejects.toThrow();
+        await expect(asking).rejects.not.toBeInstanceOf(StalledError);
+      });
+    });
+
     describe('a commit status', () => {
       const status = (changes: Partial<CommitStatus> = {}): CommitStatus => ({
         context: 'modelhook/production',
@@ -435,6 +462,30 @@ export function describeForge(
         const writing = forge.statuses.write(harness.absent, first, REF, status());
         await expect(writing).rejects.toThrow();
         await expect(writing).rejects.not.toBeInstanceOf(StalledError);
+      });
+    });
+
+    // The last of all: the repository has another name afterwards.
+    describe('a renamed repository', () => {
+      it('is found by both names, has the new one and the number it had', async () => {
+        if (harness.rename === null) return expect(forge.pullRequests).toBeNull();
+        const before = await forge.repositories.identify(repository);
+        const renamed = await harness.rename();
+        expect(renamed).not.toBe(repository);
+        const after = { ...before, repository: renamed };
+        expect(await forge.repositories.identify(repository)).toEqual(after);
+        expect(await harness.other.repositories.identify(renamed)).toEqual(after);
+        const ref = 'refs/heads/main';
+        const [old, now] = [repository, renamed].map((id) => forge.repositories.readRef(id, ref, [], LIMIT));
+        expect(await old).toEqual(await now);
+        const status: CommitStatus = {
+          context: 'modelhook/production',
+          state: 'success',
+          description: 'Committed 1a2b3c4 to fleet',
+          url: 'https://modelhook.example.com/rollouts/2',
+        };
+        await forge.statuses.write(repository, first, ref, status);
+        expect(await harness.other.statuses.holds(renamed, first, status)).toBe(true);
       });
     });
   });

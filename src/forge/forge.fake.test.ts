@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { describeForge, type ForgeHarness } from './contract.ts';
 import { FakeForge } from './forge.fake.ts';
+import { describePullRequests } from './pull-request-contract.ts';
 
 const makeHarness = async (): Promise<ForgeHarness> => {
   const forge = new FakeForge('fake', ['first-secret', 'second-secret']);
@@ -19,12 +20,35 @@ const makeHarness = async (): Promise<ForgeHarness> => {
     delivery: ({ ref, before, after }, secret) => forge.delivery({ repository, ref, before, after }, secret),
     testDelivery: (secret) =>
       forge.delivery({ repository, ref: 'refs/heads/main', before: sha, after: sha }, secret),
+    pullRequestDelivery: (secret) => forge.pullRequestDelivery(repository, secret),
+    rename: async () => forge.rename(repository, 'ml/iris-renamed'),
     signed: (body, secret) => forge.signed(body, secret),
     end: async () => {},
   };
 };
 
 describeForge('the fake forge', makeHarness, (harness, ref) => harness.point(ref, 'dead'.repeat(10)));
+
+describePullRequests('pull requests of the fake forge', async () => {
+  const forge = new FakeForge('fake');
+  const repository = forge.create('platform/fleet');
+  forge.commit(repository, { 'README.md': '# Fleet' });
+  const { pullRequests } = forge;
+  return {
+    pullRequests,
+    repository,
+    absent: 'fake:platform/none',
+    branch: async (name) => {
+      forge.commit(repository, { 'a.yaml': 'a' }, name);
+    },
+    merge: async (number) => pullRequests.merge(repository, number),
+    close: async (number) => pullRequests.close(repository, number),
+    openFromFork: async (head) =>
+      pullRequests.openFromFork(repository, { head, base: 'main', title: 'mine', text: '' }).number,
+    commentsOf: async (number) => pullRequests.commentsOf(repository, number),
+    end: async () => {},
+  };
+});
 
 describe('the fake forge', () => {
   it('fails like a forge that is down, and has lost nothing when it is back', async () => {

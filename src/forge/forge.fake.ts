@@ -4,16 +4,21 @@ import { type CommitStatus, truncate } from '../core/commit-status.ts';
 import { StalledError } from '../core/errors.ts';
 import { isFullSha, type RefMove } from '../core/ref-event.ts';
 import {
+  type Finding,
   type Forge,
+  type ForgeAdministration,
   type RefReading,
   type RepositoryFile,
   type RepositoryReader,
+  type RepositoryUse,
   type StatusWriter,
   type WebhookDelivery,
   WebhookError,
   type WebhookReceiver,
   type WebhookRequest,
+  type WebhookScope,
 } from './forge.ts';
+import { FakePullRequests } from './pull-requests.fake.ts';
 
 type Files = Readonly<Record<string, string | Uint8Array>>;
 type Statuses = Map<string, CommitStatus>;
@@ -34,6 +39,12 @@ export class FakeForge implements Forge {
   readonly secrets: readonly string[];
   /** Thrown by everything but webhooks while it is set: the forge is down. */
   down: Error | null = null;
+  readonly pullRequests = new FakePullRequests((repository) => this.#repositories.has(repository));
+  readonly administration = new FakeAdministration((path) => this.#find(`${this.name}:${path}`));
+  /** Former ids, and what they are now: what a rename leaves behind on the forge. */
+  readonly #renamed = new Map<string, string>();
+  readonly #projectIds = new Map<string, string>();
+  #numbered = 0;
   readonly #repositories = new Map<string, FakeRepository>();
 
   constructor(name: string, secrets: readonly string[] = ['a-secret']) {
@@ -46,8 +57,26 @@ export class FakeForge implements Forge {
   /** @param path below the forge @returns the repository's id */
   create(path: string): string {
     const id = `${this.name}:${path}`;
+    this.#renamed.delete(id);
+    this.#numbered += 1;
+    this.#projectIds.set(id, String(this.#numbered));
     this.#repositories.set(id, { refs: new Map(), commits: new Map(), statuses: new Map() });
     return id;
+  }
+
+  /** The repository keeps its number, and its old name leads to it until another takes that. @returns its new id */
+  rename(repository: string, path: string): string {
+    const id = `${this.name}:${path}`;
+    this.#repositories.set(id, this.#find(repository));
+    this.#projectIds.set(id, this.projectIdOf(repository));
+    this.#repositories.delete(repository);
+    this.#projectIds.delete(repository);
+    this.#renamed.set(repository, id);
+    return id;
+  }
+
+  projectIdOf(repository: string): string {
+    return this.#projectIds.get(this.#renamed.get(repository) ?? repository) ?? '';
   }
 
   /** Adds a commit with these files to a branch, whose other files stay. @returns its id */
@@ -91,6 +120,11 @@ export class FakeForge implements Forge {
     return this.signed(JSON.stringify({ ...move, projectId: null }), secret);
   }
 
+  /** The delivery this forge sends when something happens to a pull request. */
+  pullRequestDelivery(repository: string, secret: string): WebhookRequest {
+    return this.signed(JSON.stringify({ repository, pullRequest: 7 }), secret);
+  }
+
   signed(body: string | Uint8Array, secret: string | null): WebhookRequest {
     const headers = new Map<string, string>([[DELIVERY_HEADER, randomUUID()]]);
     if (secret !== null) headers.set(SIGNATURE_HEADER, hmac(secret, body).toString('hex'));
@@ -111,6 +145,13 @@ export class FakeForge implements Forge {
 
   readonly repositories: RepositoryReader = {
     lag: 0,
+    identify: async (repository) => {
+      this.#find(repository);
+      return {
+        repository: this.#renamed.get(repository) ?? repository,
+        projectId: this.projectIdOf(repository),
+      };
+    },
     readRef: async (repository, ref, paths, maxBytes) => {
       const { refs, commits } = this.#find(repository);
       const reading = refs.get(ref);
@@ -142,9 +183,43 @@ export class FakeForge implements Forge {
 
   #find(repository: string): FakeRepository {
     if (this.down) throw this.down;
-    const found = this.#repositories.get(repository);
+    const found = this.#repositories.get(this.#renamed.get(repository) ?? repository);
     if (!found) throw new Error(`${repository} was not found`);
     return found;
+  }
+}
+
+/** Keeps webhooks by their scope, and finds fault with those that are not there. */
+export class FakeAdministration implements ForgeAdministration {
+  /** By kind and path, such as `repository ml/iris`, then by address: the secret. */
+  readonly hooks = new Map<string, Map<string, string>>();
+  readonly #find: (path: string) => unknown;
+
+  /** @param find throws where no repository is at the path, or the forge is down */
+  constructor(find: (path: string) => unknown) {
+    this.#find = find;
+  }
+
+  async registerWebhook(
+    { kind, path }: WebhookScope,
+    { url, secret }: { url: string; secret: string },
+  ): Promise<'created' | 'updated'> {
+    if (kind === 'repository') this.#find(path);
+    const hooks = this.hooks.get(`${kind} ${path}`) ?? new Map<string, string>();
+    const outcome = hooks.has(url) ? 'updated' : 'created';
+    this.hooks.set(`${kind} ${path}`, hooks.set(url, secret));
+    return outcome;
+  }
+
+  async examine(uses: readonly RepositoryUse[], webhookUrl: string | null): Promise<Finding[]> {
+    return uses.map(({ repository: about }): Finding => {
+      const path = about.slice(about.indexOf(':') + 1);
+      this.#find(path);
+      const isReported = webhookUrl === null || this.hooks.get(`repository ${path}`)?.has(webhookUrl);
+      return isReported
+        ? { about, state: 'good', message: 'is as it must be', fix: null }
+        : { about, state: 'fault', message: 'has no webhook', fix: 'make one' };
+    });
   }
 }
 
@@ -173,12 +248,14 @@ function fileOf(tree: ReadonlyMap<string, Uint8Array>, path: string, maxBytes: n
 }
 
 function deliveryOf(id: string | null, body: Uint8Array): WebhookDelivery {
-  let move: Partial<RefMove> | null;
+  let move: (Partial<RefMove> & { pullRequest?: number }) | null;
   try {
     move = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch {
     throw new WebhookError(400, 'the body is not JSON');
   }
+  if (typeof move?.repository === 'string' && move.pullRequest !== undefined)
+    return { kind: 'changed', repository: move.repository, reason: 'a pull request changed' };
   if (typeof move?.repository !== 'string' || typeof move.ref !== 'string')
     throw new WebhookError(400, 'the body names no repository and ref');
   const { repository, ref } = move;

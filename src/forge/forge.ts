@@ -1,4 +1,4 @@
-/** A Git host, seen through the three things the pipeline wants of it. One folder beside this file for each kind. */
+/** A Git host, seen through the few things that are wanted of it. One folder beside this file for each kind. */
 import type { CommitStatus } from '../core/commit-status.ts';
 import type { RefMove } from '../core/ref-event.ts';
 
@@ -7,6 +7,10 @@ export interface Forge {
   readonly webhooks: WebhookReceiver;
   readonly repositories: RepositoryReader;
   readonly statuses: StatusWriter;
+  /** null: the forge has none, as a plain Git server. */
+  readonly pullRequests: PullRequests | null;
+  /** What an administrator asks of it from the command line. */
+  readonly administration: ForgeAdministration;
 }
 
 /** A webhook delivery as it came in: the body's bytes are what is signed. */
@@ -17,6 +21,12 @@ export interface WebhookRequest {
 
 export type WebhookDelivery =
   | { kind: 'refs'; id: string | null; moves: RefMove[] }
+  /**
+   * Something else of a repository changed, a pull request or its name: who waits for that looks now.
+   * @property repository its id, by the name it has now
+   * @property reason what it was, for the answer: one clause
+   */
+  | { kind: 'changed'; repository: string; reason: string }
   | { kind: 'ignored'; reason: string };
 
 /** A delivery that is refused. The status is the HTTP answer's. */
@@ -62,6 +72,14 @@ export type RepositoryFile =
 /** How long an absent or not yet moved ref is doubted on a forge with an API (specification section 7). */
 export const API_LAG = 30_000;
 
+/** What a repository is called today, and the number that stays. */
+export interface RepositoryIdentity {
+  /** The id by today's name, in the forge's own spelling. */
+  repository: string;
+  /** The forge's number of the repository; null where the forge has none. */
+  projectId: string | null;
+}
+
 /**
  * Reads a model repository without its weights. Every method throws a transient error while the repository is not
  * found or not readable: that is a failing forge, not a repository without refs.
@@ -72,6 +90,8 @@ export interface RepositoryReader {
    * an API lag behind.
    */
   readonly lag: number;
+  /** Asks by a name that may be an old one, or spelled in another case. */
+  identify(repository: string): Promise<RepositoryIdentity>;
   /**
    * Where a ref stands now, and files at that commit.
    * @param paths the files to read along
@@ -101,4 +121,87 @@ export interface StatusWriter {
   write(repository: string, sha: string, ref: string, status: CommitStatus): Promise<void>;
   /** @returns whether the newest status of the context on the commit is this one, as the forge would have stored it */
   holds(repository: string, sha: string, status: CommitStatus): Promise<boolean>;
+}
+
+/** A pull request, or merge request, within one repository. */
+export interface PullRequest {
+  /** How its API and its people number it. */
+  number: number;
+  /** As people write it: `#12` or `!12`. */
+  label: string;
+  /** Its page. */
+  url: string;
+  state: 'open' | 'merged' | 'closed';
+  /** The branch it comes from, without `refs/heads/`. */
+  head: string;
+  /** The branch it goes to. */
+  base: string;
+  title: string;
+  /** Its description, Markdown. */
+  text: string;
+  /** The commit on the base that merged it; null before, and where the forge does not say. */
+  mergeCommit: string | null;
+}
+
+/** What a new pull request says. */
+export type PullRequestDraft = Pick<PullRequest, 'head' | 'base' | 'title' | 'text'>;
+
+/**
+ * Pull requests whose branch is in the repository itself; a fork's with a branch of the same name is never one of them.
+ * Every method throws StalledError where a person must act, naming the missing scope, and a transient error else.
+ */
+export interface PullRequests {
+  /** All open ones from branches whose names begin so. */
+  listOpen(repository: string, prefix: string): Promise<PullRequest[]>;
+  get(repository: string, number: number): Promise<PullRequest>;
+  /** @throws Error, transient, where there is an open one of that branch already */
+  open(repository: string, draft: PullRequestDraft): Promise<PullRequest>;
+  /** Replaces what is given. `state: 'closed'` closes it without merging. */
+  edit(
+    repository: string,
+    number: number,
+    change: { title?: string; text?: string; state?: 'closed' },
+  ): Promise<void>;
+  /** Adds a comment, Markdown. */
+  comment(repository: string, number: number, text: string): Promise<void>;
+}
+
+/** Where a webhook is: a repository, or a group or organisation for all it has. */
+export interface WebhookScope {
+  kind: 'repository' | 'group';
+  /** Below the forge. */
+  path: string;
+}
+
+/** What modelhook does with a repository, and so what its token must be able to do there. */
+export interface RepositoryUse {
+  /** Its id. */
+  repository: string;
+  use: 'model' | 'policies' | 'gitops';
+}
+
+/** One thing that was looked at. */
+export interface Finding {
+  /** What was looked at, such as `token` or a repository's id. */
+  about: string;
+  state: 'good' | 'warning' | 'fault';
+  /** What is so, one sentence. */
+  message: string;
+  /** What to do, one clause in the imperative; null where it is good. */
+  fix: string | null;
+}
+
+export interface ForgeAdministration {
+  /**
+   * Makes a repository or a group report to an address what modelhook uses. A webhook to that address that is there
+   * already is brought up to date instead.
+   * @throws StalledError where the token may not, naming the scope and role
+   */
+  registerWebhook(scope: WebhookScope, hook: { url: string; secret: string }): Promise<'created' | 'updated'>;
+  /**
+   * Looks whether the token, the repositories and their webhooks, with their last deliveries, are as they must be.
+   * @param webhookUrl the address of this forge's route; null: not known, and webhooks are not looked at
+   * @throws Error only where the forge cannot be reached at all
+   */
+  examine(uses: readonly RepositoryUse[], webhookUrl: string | null): Promise<Finding[]>;
 }

@@ -2,32 +2,26 @@
  * A GitHub Enterprise Server as far as modelhook asks one, over HTTP, with its state in memory: permissions, redirects
  * of renamed repositories, pages, ETags, limits of sizes and lengths, GraphQL, Apps.
  */
-import { createHash, createVerify, type KeyObject, randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { type App, answerApp } from './github-app.ts';
+import { contentsOf } from './github-contents.ts';
+import { answerHooks } from './github-hooks.ts';
+import { answerPulls } from './github-pulls.ts';
+import {
+  archivedReply,
+  denied,
+  type Entry,
+  type Grant,
+  type Hook,
+  notFound,
+  type Pointer,
+  type Reply,
+  type Repository,
+  refusal,
+} from './github-reply.ts';
 
-/** A file, a symbolic link, a submodule, or a file of which only the size is known. */
-export type Entry = Uint8Array | { link: string } | { submodule: true } | { size: number };
-interface Pointer {
-  type: string;
-  sha: string;
-}
-interface Repository {
-  id: number;
-  path: string;
-  archived: boolean;
-  private: boolean;
-  refs: Map<string, Pointer>;
-  commits: Map<string, { tree: Map<string, Entry>; date: string }>;
-  tags: Map<string, { object: Pointer; date: string }>;
-  statuses: { sha: string; state: string; description: string; context: string; target_url: string }[];
-}
-/** What a token may do; `scopes` are a classic token's, which GitHub refuses with 404. */
-export interface Grant {
-  reads: boolean;
-  writes: boolean;
-  classic?: boolean;
-}
 export interface Asked {
   method: string;
   /** Below the server, with its query. */
@@ -35,24 +29,11 @@ export interface Asked {
   headers: IncomingHttpHeaders;
   status: number;
 }
-interface Reply {
-  status: number;
-  body?: unknown;
-  headers?: Record<string, string>;
-}
 /** One answer instead of the right one; null: the right one after all */
 export type Fault = (method: string, path: string) => Reply | null;
 
-const PLAIN = 1024 * 1024;
-const LARGEST = 100 * 1024 * 1024;
 const STATES = ['pending', 'success', 'failure', 'error'];
 const newSha = () => createHash('sha1').update(randomUUID()).digest('hex');
-const refusal = (status: number, message: string, more: object = {}): Reply => ({
-  status,
-  body: { message, documentation_url: 'https://docs.github.com/rest', ...more },
-});
-const notFound = refusal(404, 'Not Found');
-
 export class GitHubServer {
   readonly tokens = new Map<string, Grant>();
   readonly asked: Asked[] = [];
@@ -62,7 +43,9 @@ export class GitHubServer {
   pageSize = 100;
   /** The origin in links to next pages; null: its own */
   linksAt: string | null = null;
-  app: { id: string; key: KeyObject; installed: Map<string, number>; now: () => number } | null = null;
+  app: App | null = null;
+  /** By name. */
+  readonly organizations = new Map<string, { hooks: Hook[] }>();
   url = '';
   #nextId = 700_000;
   readonly #repositories = new Map<number, Repository>();
@@ -111,13 +94,19 @@ export class GitHubServer {
       commits: new Map(),
       tags: new Map(),
       statuses: [],
+      pulls: [],
+      hooks: [],
     };
     this.#repositories.set(repository.id, repository);
     this.#names.set(path.toLowerCase(), repository.id);
     return repository;
   }
 
+  /** An App stays installed on it. */
   rename(repository: Repository, path: string): void {
+    const installation = this.app?.installed.get(repository.path.toLowerCase());
+    if (installation !== undefined) this.app?.installed.set(path.toLowerCase(), installation);
+    this.app?.installed.delete(repository.path.toLowerCase());
     repository.path = path;
     this.#names.set(path.toLowerCase(), repository.id);
   }
@@ -152,27 +141,52 @@ export class GitHubServer {
     const token = headers.authorization?.replace(/^(?:token|bearer) /i, '');
     if (pathname === '/api/graphql') return this.#graphql(token, text);
     const path = pathname.replace(/^\/api\/v3/, '');
-    const installation = /^\/app\/installations\/(\d+)\/access_tokens$/.exec(path)?.[1];
-    if (installation) return this.#newToken(token, Number(installation));
+    if (path === '/meta') return { status: 200, body: { installed_version: '3.14.0' } };
     const named = /^\/repos\/([^/]+\/[^/]+)(.*)$/.exec(path);
     const numbered = /^\/repositories\/(\d+)(.*)$/.exec(path);
     const name = decodeURIComponent(named?.[1] ?? '').toLowerCase();
     const id = numbered ? Number(numbered[1]) : this.#names.get(name);
     const repository = this.#repositories.get(id ?? 0);
     const rest = (named ?? numbered)?.[2] ?? '';
-    if (rest === '/installation') return this.#installation(token, name);
+    const moved =
+      repository && named && name !== repository.path.toLowerCase()
+        ? {
+            status: method === 'GET' ? 301 : 307,
+            headers: { location: `${this.apiUrl}/repositories/${id}${rest}${new URL(url, this.url).search}` },
+            body: { message: 'Moved Permanently' },
+          }
+        : null;
+    if (moved && rest === '/installation') return moved;
+    // A redirect leads to the number.
+    const today = repository && rest === '/installation' ? `/repos/${repository.path}${rest}` : path;
+    const ofApp = answerApp(this.app, token, today, this.tokens);
+    if (ofApp) return ofApp;
+    const organization = /^\/orgs\/([^/]+)(.*)$/.exec(path);
     const grant =
       token === undefined ? { reads: !repository?.private, writes: false } : this.tokens.get(token);
     if (!grant) return refusal(401, 'Bad credentials');
-    if (!repository || !grant.reads) return notFound;
-    if (named && name !== repository.path.toLowerCase())
-      return {
-        status: method === 'GET' ? 301 : 307,
-        headers: { location: `${this.apiUrl}/repositories/${id}${rest}${new URL(url, this.url).search}` },
-        body: { message: 'Moved Permanently' },
-      };
-    if (method === 'POST') return this.#post(repository, rest, grant, JSON.parse(text));
+    const page = (items: unknown[]) => this.#page(items, searchParams, url);
+    const body = text === '' ? {} : JSON.parse(text);
+    if (path === '/user') return userOf(grant);
+    if (organization) {
+      const hooks = this.organizations.get(organization[1] ?? '')?.hooks;
+      if (!hooks) return notFound;
+      const answer = answerHooks({ hooks, method, rest: organization[2] ?? '', grant, body, page });
+      return answer ?? { status: 200, body: { login: organization[1] } };
+    }
+    if (!repository || !grant.reads || this.#isForeign(grant, repository)) return notFound;
+    if (moved) return moved;
+    const answer =
+      answerPulls({ repository, method, rest, query: searchParams, grant, body, page }) ??
+      answerHooks({ hooks: repository.hooks, method, rest, grant, body, page });
+    if (answer) return answer;
+    if (method === 'POST') return this.#post(repository, rest, grant, body);
     return this.#get(repository, rest, searchParams, headers.accept ?? '', url);
+  }
+
+  /** An installation's token is good for its own repositories. */
+  #isForeign({ installation }: Grant, { path }: Repository): boolean {
+    return installation !== undefined && this.app?.installed.get(path.toLowerCase()) !== installation;
   }
 
   #get(repository: Repository, rest: string, query: URLSearchParams, accept: string, url: string): Reply {
@@ -212,10 +226,14 @@ export class GitHubServer {
 
   #post(repository: Repository, rest: string, grant: Grant, body: Record<string, string>): Reply {
     const sha = /^\/statuses\/(.*)$/.exec(rest)?.[1];
-    if (sha === undefined) return notFound;
-    if (!grant.writes)
-      return grant.classic ? notFound : refusal(403, 'Resource not accessible by personal access token');
-    if (repository.archived) return refusal(403, 'Repository was archived so is read-only.');
+    const right = sha === undefined ? 'contents' : 'statuses';
+    if (sha === undefined && rest !== '/git/refs') return notFound;
+    const refused = denied(grant, right) ?? (repository.archived ? archivedReply : null);
+    if (refused) return refused;
+    if (sha === undefined)
+      return repository.refs.size === 0
+        ? refusal(409, 'Git Repository is empty.')
+        : refusal(422, 'Object does not exist');
     if (!repository.commits.has(sha)) return refusal(422, `No commit found for SHA: ${sha}`);
     const { state = '', description = '', context = 'default', target_url = '' } = body;
     const same = repository.statuses.filter(
@@ -272,77 +290,17 @@ export class GitHubServer {
       body: { data: { repository: Object.fromEntries(fields.map(([, as, oid]) => [as, found(oid)])) } },
     };
   }
-
-  /** Checks the signature of an App's JSON Web Token. */
-  #isApp(token: string | undefined): boolean {
-    const [head, payload, signature] = token?.split('.') ?? [];
-    if (!this.app || !signature) return false;
-    const { iss } = JSON.parse(Buffer.from(payload ?? '', 'base64url').toString());
-    const verify = createVerify('RSA-SHA256').update(`${head}.${payload}`);
-    return iss === this.app.id && verify.verify(this.app.key, signature, 'base64url');
-  }
-
-  #installation(token: string | undefined, name: string): Reply {
-    if (!this.#isApp(token)) return refusal(401, 'A JSON web token could not be decoded');
-    const id = this.app?.installed.get(name);
-    return id === undefined ? notFound : { status: 200, body: { id } };
-  }
-
-  #newToken(token: string | undefined, id: number): Reply {
-    if (!this.#isApp(token) || !this.app) return refusal(401, 'A JSON web token could not be decoded');
-    if (![...this.app.installed.values()].includes(id)) return notFound;
-    const made = `ghs_${randomUUID()}`;
-    this.tokens.set(made, { reads: true, writes: true });
-    const expires_at = new Date(this.app.now() + 3_600_000).toISOString();
-    return { status: 201, body: { token: made, expires_at, permissions: { statuses: 'write' } } };
-  }
 }
 
-function contentsOf(repository: Repository, path: string, ref: string, accept: string): Reply {
-  const tree = repository.commits.get(ref)?.tree;
-  if (!tree) return refusal(404, `No commit found for the ref ${ref}`);
-  const entry = tree.get(path);
-  const size = (each: Entry) => (each instanceof Uint8Array ? each.length : 'size' in each ? each.size : 0);
-  if (!entry) {
-    const folder = path === '' ? '' : `${path}/`;
-    const inside = [...tree].filter(([each]) => each.startsWith(folder));
-    if (inside.length === 0) return notFound;
-    const direct = inside.filter(([each]) => !each.slice(folder.length).includes('/'));
-    const list = direct.map(([each, file]) => ({
-      type: 'file',
-      name: each.slice(folder.length),
-      size: size(file),
-    }));
-    return { status: 200, body: list };
-  }
-  if (!(entry instanceof Uint8Array)) {
-    if ('submodule' in entry) return { status: 200, body: { type: 'submodule', size: 0 } };
-    if ('size' in entry && entry.size <= LARGEST)
-      return { status: 200, body: { type: 'file', size: entry.size, encoding: 'none', content: '' } };
-    if ('size' in entry)
-      return refusal(403, 'The requested blob is too large to fetch via the API', {
-        errors: [{ resource: 'Blob', field: 'data', code: 'too_large' }],
-      });
-    return tree.get(entry.link) instanceof Uint8Array
-      ? contentsOf(repository, entry.link, ref, accept)
-      : { status: 200, body: { type: 'symlink', size: entry.link.length, target: entry.link } };
-  }
-  if (accept.includes('raw'))
-    // GitHub calls every raw file UTF-8.
-    return {
-      status: 200,
-      body: entry,
-      headers: { 'content-type': 'application/vnd.github.raw+json; charset=utf-8' },
-    };
-  const small = entry.length <= PLAIN;
-  const content = small
-    ? Buffer.from(entry)
-        .toString('base64')
-        .replace(/(.{60})/g, '$1\n')
-    : '';
+function userOf({ classic, scopes, ends, installation }: Grant): Reply {
+  if (installation !== undefined) return refusal(403, 'Resource not accessible by integration');
   return {
     status: 200,
-    body: { type: 'file', size: entry.length, encoding: small ? 'base64' : 'none', content },
+    body: { login: 'ada' },
+    headers: {
+      ...((classic || scopes !== undefined) && { 'x-oauth-scopes': scopes ?? 'repo' }),
+      ...(ends !== undefined && { 'github-authentication-token-expiration': ends }),
+    },
   };
 }
 

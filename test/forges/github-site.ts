@@ -28,7 +28,18 @@ export async function startSite(): Promise<Site> {
   server.app = {
     id: '4711',
     key: KEYS.publicKey,
-    installed: new Map([['ml/iris', 31]]),
+    installed: new Map([
+      ['ml/iris', 31],
+      ['ml', 31],
+    ]),
+    permissions: {
+      contents: 'write',
+      pull_requests: 'write',
+      repository_hooks: 'write',
+      statuses: 'write',
+    },
+    suspended: false,
+    hook: null,
     now: () => clock.at,
   };
   const forgeAs = (auth: GitHubAuth) =>

@@ -74,6 +74,8 @@ const makeHarness = (urlOf: (base: string) => string) => async (): Promise<Forge
     remove: async (ref) => model.remove(ref),
     delivery: ({ ref, before, after }, secret) =>
       signed(JSON.stringify(payload({ ref, before: before ?? ZERO, after: after ?? ZERO })), secret),
+    pullRequestDelivery: null,
+    rename: null,
     testDelivery: (secret) => signed(JSON.stringify(payload({ before: A, after: A })), secret),
     signed: (body, secret) => signed(body, secret),
     end: async () => rmSync(root, { recursive: true, force: true }),

@@ -1,6 +1,7 @@
 /** A plain Git server: no API, so hooks report, files are read by Git itself, and statuses are notes. */
 import type { RemoteAccess } from '../../git/remote.ts';
 import type { Forge } from '../forge.ts';
+import { createGitAdministration } from './administration.ts';
 import { createGitRepositories } from './repositories.ts';
 import { createGitServer } from './server.ts';
 import { createGitStatuses } from './statuses.ts';
@@ -22,6 +23,8 @@ export function createGitForge({ name, access, webhookSecrets, cache, now }: Git
     name,
     webhooks: createGitWebhooks(name, webhookSecrets),
     repositories: createGitRepositories(server),
+    pullRequests: null,
+    administration: createGitAdministration(access, webhookSecrets),
     statuses: createGitStatuses(server, now),
   };
 }

@@ -83,7 +83,7 @@ function movesOf(requests: readonly ReceivedRequest[], secret = SECRET): Omit<Re
   return requests.flatMap(({ headers, body }) => {
     const header = (name: string) => headers[name.toLowerCase()]?.toString();
     const delivery = receive({ header, body });
-    if (delivery.kind === 'ignored') throw new Error(`ignored: ${delivery.reason}`);
+    if (delivery.kind !== 'refs') throw new Error(`${delivery.kind}: ${delivery.reason}`);
     return delivery.moves.map(({ repository, ref, before, after }) => ({ repository, ref, before, after }));
   });
 }

@@ -21,6 +21,8 @@ import { DELIVERY_HEADER, SIGNATURE_HEADER } from './webhooks.ts';
 const MARK = '# modelhook post-receive hook';
 /** The block size of SHA-256, to which HMAC pads its key (RFC 2104). */
 const BLOCK = 64;
+/** Where the hook keeps what it could not report. */
+const UNREPORTED = 'modelhook.unreported';
 
 export interface HookOptions {
   /** The bare repository, or the .git of a clone. */
@@ -64,6 +66,52 @@ export function installHook({ dir, path, url, secret }: HookOptions): string {
   return hook;
 }
 
+/**
+ * What is where the hook should be: `good`, nothing, somebody else's, one that Git does not run, one for another address or
+ * repository, with another secret, or of another version of modelhook.
+ */
+export type HookState =
+  | 'good'
+  | 'none'
+  | 'foreign'
+  | 'disabled'
+  | 'elsewhere'
+  | 'misnamed'
+  | 'missigned'
+  | 'outdated';
+
+/**
+ * Looks at an installed hook.
+ * @param secrets those that are accepted; where its keys may not be read, they are believed
+ * @throws Error where the hook itself may not be read
+ */
+export function inspectHook(
+  { dir, path, url }: Omit<HookOptions, 'secret'>,
+  secrets: readonly string[],
+): HookState {
+  const hook = join(dir, 'hooks', 'post-receive');
+  if (!existsSync(hook)) return 'none';
+  const text = readFileSync(hook, 'utf8');
+  if (!text.includes(MARK)) return 'foreign';
+  if ((statSync(hook).mode & 0o111) === 0) return 'disabled';
+  if (!text.includes(`\nurl=${quote(url)}\n`)) return 'elsewhere';
+  if (!text.includes(`\nrepository=${quote(JSON.stringify(path).slice(1, -1))}\n`)) return 'misnamed';
+  if (!hasSecretOf(dir, secrets)) return 'missigned';
+  return text === script(url, path) ? 'good' : 'outdated';
+}
+
+function hasSecretOf(dir: string, secrets: readonly string[]): boolean {
+  try {
+    const inner = readFileSync(join(dir, 'hooks', 'modelhook-inner.key'));
+    return secrets.some((secret) => inner.equals(hmacPads(secret).inner));
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EACCES';
+  }
+}
+
+/** @returns whether refs wait to be reported with the next push, since nobody took them */
+export const hasUnreported = (dir: string): boolean => existsSync(join(dir, 'hooks', UNREPORTED));
+
 /** HMAC(K, m) = H((K ⊕ opad) ‖ H((K ⊕ ipad) ‖ m)) (RFC 2104): with both pads at hand, a hash of a stream is enough. */
 function hmacPads(secret: string): { inner: Uint8Array; outer: Uint8Array } {
   let key = Buffer.from(secret);
@@ -82,7 +130,7 @@ url=${quote(url)}
 repository=${quote(JSON.stringify(path).slice(1, -1))}
 
 hooks=$(cd "$(dirname "$0")" && pwd) || exit 0
-unreported=$hooks/modelhook.unreported
+unreported=$hooks/${UNREPORTED}
 pushed=$(cat)
 for tool in curl openssl; do
   command -v "$tool" >/dev/null 2>&1 && continue

@@ -10,6 +10,8 @@ const REF_FORMAT = ['refname', 'objectname', 'objecttype', '*objectname', '*obje
 
 export function createGitRepositories(server: GitServer): RepositoryReader {
   return {
+    // A plain server knows no names but paths.
+    identify: async (repository) => ({ repository, projectId: null }),
     lag: 0,
 
     async readRef(repository, ref, paths, maxBytes) {

@@ -9,12 +9,16 @@ export interface GitHubApi {
   readonly auth: Tokens['kind'];
   /**
    * Asks for something of a repository.
-   * @param path `<owner>/<repository>`
+   * @param path `<owner>/<repository>`, or an organisation
    * @param route a method and a path below the API's base
    */
   ask(path: string, route: string, question?: Omit<Question, 'token'>): Promise<Answer>;
-  /** All pages of a list; empty for an empty repository. @throws Error where a page is no list of that shape */
-  askAll<Item>(path: string, route: string, item: z.ZodType<Item>): Promise<Item[]>;
+  /**
+   * All pages of a list; empty for an empty repository.
+   * @param refused what to throw for any other answer than 200; a repository that cannot be read unless said
+   * @throws Error where a page is no list of that shape
+   */
+  askAll<Item>(path: string, route: string, item: z.ZodType<Item>, refused?: Refused): Promise<Item[]>;
   /** @returns the `data` of a GraphQL answer; null without a token, which GraphQL needs */
   query(path: string, text: string, variables: Readonly<Record<string, string>>): Promise<unknown>;
   /** What the repository says of itself. @throws Error, transient, where it cannot be read */
@@ -25,11 +29,16 @@ export interface GitHubApi {
   unreadable(path: string, answer: Answer): Error;
 }
 
+/** What an answer that is not the wanted one means. */
+export type Refused = (answer: Answer) => Error | Promise<Error>;
+
 /** What is used of what a repository says of itself. */
 const repositorySchema = z.object({
   // octokit reads numbers beyond 2^53 as a bigint.
   id: z.union([z.number(), z.bigint()]),
   archived: z.boolean().default(false),
+  /** `<owner>/<repository>` as it is called today, in its own spelling. */
+  full_name: z.string().refine((path) => unsafeName('it', path) === null, 'expected <owner>/<repository>'),
 });
 export type Repository = z.infer<typeof repositorySchema>;
 
@@ -40,7 +49,7 @@ const MAX_READINGS = 5;
 
 /** @param forge its name in modelhook.yaml */
 export function createApi(forge: string, connection: Connection, tokens: Tokens): GitHubApi {
-  async function pagesOf<Item>(path: string, route: string, item: z.ZodType<Item>) {
+  async function pagesOf<Item>(path: string, route: string, item: z.ZodType<Item>, refused: Refused) {
     const items: Item[] = [];
     let pages = 0;
     for (let next: string | null = route; next !== null; pages += 1) {
@@ -48,7 +57,7 @@ export function createApi(forge: string, connection: Connection, tokens: Tokens)
       const answer: Answer = await api.ask(path, next);
       // A repository to which nobody has pushed yet.
       if (answer.status === 409 && pages === 0) break;
-      if (answer.status !== 200) throw api.unreadable(path, answer);
+      if (answer.status !== 200) throw await refused(answer);
       items.push(...shaped(z.array(item), answer.data));
       next = nextRoute(route, answer);
     }
@@ -64,12 +73,12 @@ export function createApi(forge: string, connection: Connection, tokens: Tokens)
       return answer;
     },
 
-    async askAll(path, route, item) {
-      let list = await pagesOf(path, route, item);
+    async askAll(path, route, item, refused = (answer) => api.unreadable(path, answer)) {
+      let list = await pagesOf(path, route, item, refused);
       // An entry that goes meanwhile draws one of a later page forward, past us. What did not change costs no quota.
       for (let reading = 1; list.pages > 1; reading += 1) {
         if (reading === MAX_READINGS) throw new Error(`the lists of ${path} change while they are read`);
-        const again = await pagesOf(path, route, item);
+        const again = await pagesOf(path, route, item, refused);
         if (JSON.stringify(again.items) === JSON.stringify(list.items)) break;
         list = again;
       }
@@ -98,6 +107,8 @@ export function createApi(forge: string, connection: Connection, tokens: Tokens)
     unreadable(path, { status, data }) {
       if (status === 401)
         return new Error(`GitHub does not accept the token of forge "${forge}" for ${path}; check the token`);
+      // What was transferred to another owner is under another installation of an App.
+      if (status === 403 || status === 404) tokens.forget(path);
       if (status === 403 || status === 404)
         return new Error(
           tokens.kind === 'none'

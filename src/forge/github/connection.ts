@@ -14,6 +14,8 @@ export interface Answer {
   data: unknown;
   /** The query of the next page, with its `?`; null: there is none. Its host may be a name that is not ours to ask. */
   next: string | null;
+  /** By lower-case name. */
+  headers: Readonly<Record<string, string | number | undefined>>;
 }
 
 export interface Question {
@@ -121,7 +123,7 @@ async function load({ apiUrl, app, ca, now }: ConnectionOptions) {
 interface Reply {
   status: number;
   data: unknown;
-  headers?: { link?: string | undefined };
+  headers?: Answer['headers'];
 }
 
 /** What octokit throws for an answer it does not like, and around what our own fetch throws. */
@@ -143,12 +145,12 @@ async function answered(work: () => Promise<Reply>, now: () => number, repeats: 
   } catch (error) {
     response = responseOf(error, now, repeats);
   }
-  const { status, data, headers } = response;
+  const { status, data, headers = {} } = response;
   // Secondary limits sometimes come without any header that says so.
   if ((status === 403 || status === 429) && /rate limit|abuse detection/i.test(wordsOf(data)))
     throw new WaitingError('GitHub limits how often it is asked', UNKNOWN_LIMIT);
-  const next = /<[^<>?]*([^<>]*)>;\s*rel="next"/.exec(headers?.link ?? '')?.[1] ?? null;
-  return { status, data: status >= 300 && repeats(allWordsOf(data)) ? null : data, next };
+  const next = /<[^<>?]*([^<>]*)>;\s*rel="next"/.exec(String(headers.link ?? ''))?.[1] ?? null;
+  return { status, data: status >= 300 && repeats(allWordsOf(data)) ? null : data, next, headers };
 }
 
 /** @returns the answer inside what was thrown @throws our own error where there was none */

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { addPull, mergePull } from '../../../test/forges/github-pulls.ts';
 import { APP, PRIVATE_KEY, SECRETS, type Site, startSite, TOKEN } from '../../../test/forges/github-site.ts';
 import { StalledError, WaitingError } from '../../core/errors.ts';
 import { describeForge, type ForgeHarness, type PointNowhere, webhookRequest } from '../contract.ts';
+import { describePullRequests, type PullRequestHarness } from '../pull-request-contract.ts';
 import type { GitHubAuth } from './tokens.ts';
 import { DELIVERY_HEADER, EVENT_HEADER, SIGNATURE_HEADER, sign } from './webhooks.ts';
 
@@ -49,6 +51,14 @@ const makeHarness = (auth: GitHubAuth, pageSize: number) => async (): Promise<Fo
       };
       return signed(JSON.stringify(body), secret);
     },
+    pullRequestDelivery: (secret) => {
+      const body = { action: 'closed', number: 7, repository: { id: model.id, full_name: 'ml/iris' } };
+      return signed(JSON.stringify(body), secret, 'pull_request');
+    },
+    rename: async () => {
+      server.rename(model, 'ml/iris-renamed');
+      return 'github:ml/iris-renamed';
+    },
     testDelivery: (secret) => signed(JSON.stringify({ zen: 'Speak like a human.' }), secret, 'ping'),
     signed,
     end: () => server.stop(),
@@ -59,6 +69,38 @@ const pointNowhere: PointNowhere = (harness, ref) => harness.point(ref, 'dead'.r
 
 describeForge('GitHub with a token', makeHarness({ token: TOKEN }, 100), pointNowhere);
 describeForge('GitHub with an App, and lists of many pages', makeHarness({ app: APP }, 2), pointNowhere);
+
+const makePullRequests = (auth: GitHubAuth, pageSize: number) => async (): Promise<PullRequestHarness> => {
+  const { server, model, forgeAs } = await startSite();
+  server.pageSize = pageSize;
+  server.commit(model, 'main', { 'README.md': '# Fleet' });
+  const { pullRequests } = forgeAs(auth);
+  if (pullRequests === null) throw new Error('GitHub has pull requests');
+  const find = (number: number) => {
+    const pull = model.pulls.find((each) => each.number === number);
+    if (!pull) throw new Error(`there is no #${number}`);
+    return pull;
+  };
+  return {
+    pullRequests,
+    repository: 'github:ml/iris',
+    absent: 'github:ml/none',
+    branch: async (name) => {
+      server.commit(model, name, { 'iris.yaml': name });
+    },
+    merge: async (number) => mergePull(find(number)),
+    close: async (number) => {
+      find(number).state = 'closed';
+    },
+    openFromFork: async (head) =>
+      addPull(model, { head, base: 'main', title: 'mine', body: null }, server.create('eve/iris').id).number,
+    commentsOf: async (number) => find(number).comments,
+    end: () => server.stop(),
+  };
+};
+
+describePullRequests('pull requests of GitHub with a token', makePullRequests({ token: TOKEN }, 100));
+describePullRequests('pull requests of GitHub with an App, on many pages', makePullRequests({ app: APP }, 1));
 
 describe('who we are on GitHub', () => {
   let site: Site;
@@ -134,10 +176,23 @@ describe('who we are on GitHub', () => {
   it('asks anew for an installation that was removed and made again', async () => {
     const app = site.forgeAs({ app: APP });
     await read(app);
-    site.server.app?.installed.set('ml/iris', 32);
+    for (const each of ['ml/iris', 'ml']) site.server.app?.installed.set(each, 32);
     site.clock.at += 3_600_000;
     await expect(read(app)).rejects.toThrow(/gives the App of forge "github" no token/);
     expect(await read(app)).not.toBeNull();
+  });
+
+  it('finds the installation of the new owner where a repository was transferred', async () => {
+    const app = site.forgeAs({ app: APP });
+    await read(app);
+    site.server.rename(site.model, 'vision/iris');
+    site.server.app?.installed.set('vision/iris', 47);
+    await expect(read(app)).rejects.not.toBeInstanceOf(StalledError);
+    expect(await read(app)).not.toBeNull();
+    expect(await app.repositories.identify('github:ml/iris')).toEqual({
+      repository: 'github:vision/iris',
+      projectId: String(site.model.id),
+    });
   });
 
   it('is never mixed up with an App on another GitHub that has an installation of the same number', async () => {

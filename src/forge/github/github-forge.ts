@@ -1,7 +1,9 @@
 /** github.com or a GitHub Enterprise Server, through its API. */
 import type { Forge } from '../forge.ts';
+import { createGitHubAdministration } from './administration.ts';
 import { createApi, pathOf } from './api.ts';
 import { createConnection } from './connection.ts';
+import { createGitHubPullRequests } from './pull-requests.ts';
 import { createGitHubRepositories } from './repositories.ts';
 import { createGitHubStatuses } from './statuses.ts';
 import { createTokens, type GitHubAuth, readPrivateKey } from './tokens.ts';
@@ -41,8 +43,10 @@ export function createGitHubForge(options: GitHubForgeOptions): GitHubForge {
   return {
     name,
     webhooks: createGitHubWebhooks(name, webhookSecrets),
-    repositories: createGitHubRepositories(api),
+    repositories: createGitHubRepositories(name, api),
     statuses: createGitHubStatuses(name, api),
+    pullRequests: createGitHubPullRequests(name, api),
+    administration: createGitHubAdministration({ forge: name, apiUrl, api, connection, tokens, now }),
     tokenFor: async (path) => tokens.of(pathOf(`${name}:${path}`)),
   };
 }

@@ -285,3 +285,27 @@ describe('listing the refs on GitHub', () => {
     }
   });
 });
+
+describe('the identity of a repository on GitHub', () => {
+  const identify = (repository = ID) => site.forge.repositories.identify(repository);
+
+  it('has the spelling of GitHub, whatever the name was asked in', async () => {
+    expect(await identify('github:ML/Iris')).toEqual({ repository: ID, projectId: String(site.model.id) });
+  });
+
+  it('is not kept: a rename is seen at once, and that another took the old name', async () => {
+    await identify();
+    site.server.rename(site.model, 'ml/flowers');
+    expect(await identify()).toEqual({ repository: 'github:ml/flowers', projectId: String(site.model.id) });
+    const taker = site.server.create('ml/iris');
+    expect(await identify()).toEqual({ repository: ID, projectId: String(taker.id) });
+  });
+
+  it('is believed of no answer with a name that is none', async () => {
+    for (const full_name of ['../iris', '', 'ml/-iris', 42]) {
+      site.server.fault = () => ({ status: 200, body: { id: 1, archived: false, full_name } });
+      const error = await identify().catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ constructor: Error, message: expect.stringContaining('full_name') });
+    }
+  });
+});

@@ -9,7 +9,8 @@ import { createObjectReader, type Pointer, pointerSchema } from './objects.ts';
 const refSchema = z.object({ ref: z.string(), object: pointerSchema });
 type Ref = z.infer<typeof refSchema>;
 
-export function createGitHubRepositories(api: GitHubApi): RepositoryReader {
+/** @param forge its name in modelhook.yaml */
+export function createGitHubRepositories(forge: string, api: GitHubApi): RepositoryReader {
   const objects = createObjectReader(api);
 
   /** Refs whose names begin so. */
@@ -53,6 +54,12 @@ export function createGitHubRepositories(api: GitHubApi): RepositoryReader {
 
   return {
     lag: API_LAG,
+
+    // GitHub leads an old name to the repository, until another takes it.
+    async identify(repository) {
+      const { id, full_name: path } = await api.repository(pathOf(repository));
+      return { repository: `${forge}:${path}`, projectId: String(id) };
+    },
 
     async readRef(repository, ref, paths, maxBytes) {
       const path = pathOf(repository);

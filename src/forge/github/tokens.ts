@@ -9,11 +9,11 @@ export type GitHubAuth = { token: string } | { app: GitHubApp } | null;
 export interface Tokens {
   readonly kind: 'token' | 'app' | 'none';
   /**
-   * @param path `<owner>/<repository>`
-   * @returns the token for a repository; null: there is none
+   * @param path `<owner>/<repository>`, or an organisation
+   * @returns the token for it; null: there is none
    */
   of(path: string): Promise<string | null>;
-  /** Forgets the token of a repository, which GitHub did not accept. */
+  /** Forgets the token for a repository or an organisation, which GitHub did not accept. */
   forget(path: string): void;
 }
 
@@ -67,10 +67,10 @@ function createAppTokens(forge: string, connection: Connection, now: () => numbe
 
   function installationOf(path: string): Promise<number> {
     return remembered(installations, path, async () => {
-      const answer = await connection.askAsApp(`GET /repos/${path}/installation`);
+      const answer = await connection.askAsApp(installationRoute(path));
       if (answer.status === 404)
         throw new Error(
-          `the GitHub App of forge "${forge}" is not installed on ${path}, or there is no such repository; install it there`,
+          `the GitHub App of forge "${forge}" is not installed on ${path}, or there is no such ${path.includes('/') ? 'repository' : 'organisation'}; install it there`,
         );
       return expect(answer, installationSchema).id;
     });
@@ -118,6 +118,10 @@ function createAppTokens(forge: string, connection: Connection, now: () => numbe
     },
   };
 }
+
+/** @param path `<owner>/<repository>`, or an organisation */
+export const installationRoute = (path: string): string =>
+  `GET /${path.includes('/') ? 'repos' : 'orgs'}/${path}/installation`;
 
 /** One question for many that ask at once; a failed one is not remembered. */
 function remembered<Key, Value>(

@@ -43,6 +43,11 @@ const signed = (
   );
 };
 const take = (changes: Record<string, unknown>) => receive(signed(push(changes)));
+/** Takes a delivery of another event than a push. */
+const tell = (event: string, changes: Record<string, unknown>) =>
+  receive(
+    signed({ repository: { id: 135_493_233, full_name: 'ml/iris' }, ...changes }, { [EVENT_HEADER]: event }),
+  );
 const refusal = (work: () => WebhookDelivery): WebhookError => {
   try {
     work();
@@ -134,26 +139,65 @@ describe('a webhook of GitHub', () => {
     expect(take({ before: A })).toMatchObject({ kind: 'ignored', reason: expect.stringContaining('test') });
   });
 
-  it.each([
-    'create',
-    'delete',
-    'pull_request',
-    'issue_comment',
-    'repository',
-    'installation',
-    'workflow_run',
-  ])('of %s is ignored: a push alone carries a commit', (event) => {
-    // create and delete name the ref in short, and no commit.
-    const body = { ref: 'v1', ref_type: 'tag', repository: { id: 1, full_name: 'ml/iris' } };
-    expect(receive(signed(body, { [EVENT_HEADER]: event }))).toEqual({
-      kind: 'ignored',
-      reason: `the event ${event} is no push`,
+  it.each(['create', 'delete', 'issue_comment', 'installation', 'workflow_run'])(
+    'of %s is ignored: a push alone carries a commit',
+    (event) => {
+      // create and delete name the ref in short, and no commit.
+      const body = { ref: 'v1', ref_type: 'tag', repository: { id: 1, full_name: 'ml/iris' } };
+      expect(receive(signed(body, { [EVENT_HEADER]: event }))).toEqual({
+        kind: 'ignored',
+        reason: `the event ${event} tells of no push, pull request or new name`,
+      });
+    },
+  );
+
+  it('of a pull request names the repository that has it, not the fork that it comes from', () => {
+    const head = { ref: 'modelhook/prod/iris', repo: { id: 2, full_name: 'eve/iris' } };
+    expect(tell('pull_request', { number: 7, action: 'closed', pull_request: { head } })).toEqual({
+      kind: 'changed',
+      repository: 'github:ml/iris',
+      reason: 'pull request #7: closed',
     });
+    expect(tell('pull_request', { number: 7, action: '<b>' })).toMatchObject({
+      reason: 'pull request #7 changed',
+    });
+  });
+
+  it.each(['renamed', 'transferred'])('tells that a repository was %s, by its new name', (action) => {
+    const changes = { repository: { name: { from: 'old-iris' } } };
+    expect(tell('repository', { action, changes })).toEqual({
+      kind: 'changed',
+      repository: 'github:ml/iris',
+      reason: `the repository was ${action}`,
+    });
+  });
+
+  it.each(['archived', 'deleted', 'edited', 'publicized'])(
+    'of a repository that is %s is ignored',
+    (action) => {
+      expect(tell('repository', { action })).toEqual({
+        kind: 'ignored',
+        reason: 'the event repository tells of no new name',
+      });
+    },
+  );
+
+  it.each([
+    ['pull_request', { action: 7, number: 7 }],
+    ['pull_request', { action: 'closed', number: 0 }],
+    ['pull_request', { action: 'closed', number: 7, repository: { id: 1, full_name: '../iris' } }],
+    ['repository', { action: 'renamed', repository: { id: 1, full_name: 'ml/vision/iris' } }],
+    ['repository', { action: 'renamed', repository: null }],
+  ])('of %s is refused where it says %j', (event, changes) => {
+    expect(refusal(() => tell(event, changes))).toMatchObject({ status: 400 });
   });
 
   it('of an event that is no word is ignored, and not repeated', () => {
     const odd = receive(signed(push(), { [EVENT_HEADER]: '<script>' }));
-    expect(odd).toEqual({ kind: 'ignored', reason: 'the event is no push' });
+    expect(odd).toEqual({
+      kind: 'ignored',
+      reason: 'the event tells of no push, pull request or new name',
+    });
   });
 
   it.each(['refs/notes/modelhook', 'refs/pull/1/head', 'refs/stash', 'v1', 'refs/tagsv1'])(
@@ -286,27 +330,39 @@ describe('a webhook of GitHub', () => {
       'deleted',
       'head_commit',
       'repository',
+      'action',
+      'number',
       '__proto__',
       'id',
     );
     const nested = fc.record({ id: odd, full_name: odd, extra: odd }, { requiredKeys: [] });
-    const mutated = fc.dictionary(key, fc.oneof(odd, nested)).map((changes) => JSON.stringify(push(changes)));
+    // Whatever the event is, its body has most of what one of that event has.
+    const told = (changes: Record<string, unknown> = {}) =>
+      push({ action: 'renamed', number: 7, ...changes });
+    const mutated = fc.dictionary(key, fc.oneof(odd, nested)).map((changes) => JSON.stringify(told(changes)));
     const gone = fc
-      .subarray(Object.keys(push()))
+      .subarray(Object.keys(told()))
       .map((keys) =>
-        JSON.stringify(Object.fromEntries(Object.entries(push()).filter(([each]) => !keys.includes(each)))),
+        JSON.stringify(Object.fromEntries(Object.entries(told()).filter(([each]) => !keys.includes(each)))),
       );
     const proto = odd.map(
-      (value) => `{"__proto__":${JSON.stringify(value)},${JSON.stringify(push()).slice(1)}`,
+      (value) => `{"__proto__":${JSON.stringify(value)},${JSON.stringify(told()).slice(1)}`,
     );
     const body = fc.oneof(mutated, gone, proto, fc.json(), fc.uint8Array({ maxLength: 200 }), fc.string());
-    const event = fc.oneof(fc.constant('push'), fc.constant('push'), fc.string());
+    const event = fc.oneof(fc.constantFrom('push', 'push', 'pull_request', 'repository'), fc.string());
     const kinds = new Set<string>();
     fc.assert(
       fc.property(body, event, fc.string({ maxLength: 130 }), (bytes, name, id) => {
         try {
           const delivery = receive(signed(bytes, { [EVENT_HEADER]: name, [DELIVERY_HEADER]: id }));
           kinds.add(delivery.kind);
+          if (delivery.kind === 'changed') {
+            expect(delivery.repository).toMatch(/^github:[^-/][^/]*\/[^-/][^/]*$/);
+            expect(delivery.repository).not.toMatch(/\.\.|\/-|\p{Cc}/u);
+            expect(delivery.reason).toMatch(
+              /^(the repository was [a-z]+|pull request #\d+(: [a-z_]+| changed))$/,
+            );
+          }
           if (delivery.kind !== 'refs') return;
           for (const { repository, ref, before, after } of delivery.moves) {
             expect(repository).toMatch(/^github:[^-/][^/]*\/[^-/][^/]*$/);
@@ -322,6 +378,6 @@ describe('a webhook of GitHub', () => {
       }),
       { numRuns: 500 },
     );
-    expect([...kinds].toSorted()).toEqual(['ignored', 'refs', 'refused']);
+    expect([...kinds].toSorted()).toEqual(['changed', 'ignored', 'refs', 'refused']);
   });
 });

@@ -1,9 +1,21 @@
-/** Deliveries of GitHub: pushes, signed over the raw bytes. */
+/** Deliveries of GitHub: pushes, pull requests and new names of repositories, signed over the raw bytes. */
 import { createHmac } from 'node:crypto';
 import { z } from 'zod';
-import { isFullSha, isZeroSha, parseRef, unsafeName, unsafeRef } from '../../core/ref-event.ts';
+import { parseRef } from '../../core/ref-event.ts';
 import { type WebhookDelivery, WebhookError, type WebhookReceiver, type WebhookRequest } from '../forge.ts';
 import { isSignedByAny } from '../hmac.ts';
+import {
+  checked,
+  checkPath,
+  deliveryId,
+  ignored,
+  number,
+  parseJson,
+  requireSecrets,
+  sha,
+  tellMove,
+  text,
+} from '../webhook-body.ts';
 
 export const SIGNATURE_HEADER = 'X-Hub-Signature-256';
 export const EVENT_HEADER = 'X-GitHub-Event';
@@ -12,14 +24,13 @@ export const DELIVERY_HEADER = 'X-GitHub-Delivery';
 /** Gitea and its kin send GitHub's three headers beside their own. */
 const HEADERS_OF_OTHERS = ['X-Gitea-Event', 'X-Forgejo-Event', 'X-Gogs-Event'];
 
-const text = z
-  .string({ error: 'must be there, as text' })
-  .min(1, 'must not be empty')
-  .refine((value) => value.isWellFormed(), 'must be whole Unicode characters');
-
-const sha = z
-  .string({ error: 'must be there, as text' })
-  .refine((value) => isFullSha(value), 'must be a full object name, 40 or 64 hexadecimal digits');
+const repository = z.object(
+  {
+    id: number,
+    full_name: text,
+  },
+  { error: 'must be there, as an object' },
+);
 
 const pushSchema = z.object({
   ref: text,
@@ -28,15 +39,14 @@ const pushSchema = z.object({
   deleted: z.boolean({ error: 'must be true or false' }).default(false),
   /** null where a ref was deleted, and where a tag is of no commit. */
   head_commit: z.object({ id: sha }, { error: 'must be an object or null' }).nullish(),
-  repository: z.object(
-    {
-      id: z.int({ error: 'must be there, as a whole number' }).positive('must be a whole number above 0'),
-      full_name: text,
-    },
-    { error: 'must be there, as an object' },
-  ),
+  repository,
 });
 type Push = z.infer<typeof pushSchema>;
+
+const pullRequestSchema = z.object({ action: text, number, repository });
+const repositorySchema = z.object({ action: text, repository });
+
+const JSON_HINT = 'set the content type of the webhook to application/json';
 
 /** GitHub's signature is checked at once. */
 export interface GitHubWebhookReceiver extends WebhookReceiver {
@@ -61,9 +71,18 @@ export function createGitHubWebhooks(forge: string, secrets: readonly string[]):
         );
       const event = header(EVENT_HEADER);
       if (!event) throw new WebhookError(400, `the header ${EVENT_HEADER} is missing`);
-      if (event === 'ping') return { kind: 'ignored', reason: 'a ping: the webhook works' };
-      if (event !== 'push') return { kind: 'ignored', reason: `${eventName(event)} is no push` };
-      return read(forge, deliveryId(header(DELIVERY_HEADER)), parse(body));
+      if (event === 'ping') return ignored('a ping: the webhook works');
+      const json = () => parseJson(body, JSON_HINT);
+      switch (event) {
+        case 'push':
+          return readPush(forge, deliveryId(header(DELIVERY_HEADER)), checked(pushSchema, json()));
+        case 'pull_request':
+          return readPullRequest(forge, checked(pullRequestSchema, json()));
+        case 'repository':
+          return readRepository(forge, checked(repositorySchema, json()));
+        default:
+          return ignored(`${eventName(event)} tells of no push, pull request or new name`);
+      }
     },
   };
 }
@@ -73,11 +92,7 @@ export const sign = (secret: string, body: Uint8Array | string): string =>
   `sha256=${createHmac('sha256', secret).update(body).digest('hex')}`;
 
 function verify(secrets: readonly string[], signature: string | undefined, body: Uint8Array): void {
-  if (secrets.length === 0)
-    throw new WebhookError(
-      401,
-      'no webhook secret is configured for this forge; set its webhookSecrets in modelhook.yaml',
-    );
+  requireSecrets(secrets);
   if (!signature)
     throw new WebhookError(
       401,
@@ -90,55 +105,49 @@ function verify(secrets: readonly string[], signature: string | undefined, body:
     );
 }
 
-/** Only a name of GitHub's own kind is repeated. */
-const eventName = (event: string): string =>
-  /^[a-z_]{1,50}$/.test(event) ? `the event ${event}` : 'the event';
+/** Only a word of GitHub's own kind is repeated. */
+const isWord = (word: string): boolean => /^[a-z_]{1,50}$/.test(word);
+const eventName = (event: string): string => (isWord(event) ? `the event ${event}` : 'the event');
 
-/** It only tells a delivery that is sent again; one without is still taken. */
-const deliveryId = (id: string | undefined): string | null =>
-  id !== undefined && /^[\x21-\x7e]{1,128}$/.test(id) ? id : null;
-
-function parse(body: Uint8Array): Push {
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
-  } catch {
-    throw new WebhookError(
-      400,
-      'the body is not JSON; set the content type of the webhook to application/json',
-    );
-  }
-  const parsed = pushSchema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new WebhookError(400, `the body's ${issue?.path.join('.') || 'root'} ${issue?.message}`);
-}
-
-function read(forge: string, id: string | null, push: Push): WebhookDelivery {
-  const { before, ref, repository } = push;
-  const path = repository.full_name;
-  const fault = unsafeName('repository.full_name', path) ?? unsafeName('the ref', ref);
-  if (fault) throw new WebhookError(400, fault);
+/** @throws WebhookError 400 where the path is no repository's */
+function checkRepository(path: string): void {
+  checkPath(path, 'repository.full_name');
   if (path.split('/').length !== 2)
     throw new WebhookError(400, `repository.full_name "${path}" is not <owner>/<repository>`);
-  const kind = parseRef(ref)?.kind;
-  if (!kind) return { kind: 'ignored', reason: `${ref} is neither a branch nor a tag` };
-  const refFault = unsafeRef(ref);
-  if (refFault) throw new WebhookError(400, refFault);
-  if (before === push.after)
-    return { kind: 'ignored', reason: 'before and after are the same: a test delivery' };
-  const move = {
-    repository: `${forge}:${path}`,
-    projectId: String(repository.id),
-    ref,
-    before: isZeroSha(before) ? null : before,
-    after: commitOf(push, kind),
-  };
-  return { kind: 'refs', id, moves: [move] };
 }
 
-/** @returns the commit; of an annotated tag `after` is the tag object */
-function commitOf({ after, deleted, head_commit }: Push, kind: 'tag' | 'branch'): string | null {
-  if (deleted || isZeroSha(after)) return null;
-  return kind === 'tag' ? (head_commit?.id ?? after) : after;
+function readPullRequest(forge: string, told: z.infer<typeof pullRequestSchema>): WebhookDelivery {
+  const { action, number: pullRequest, repository: of } = told;
+  checkRepository(of.full_name);
+  const what = isWord(action) ? `: ${action}` : ' changed';
+  return {
+    kind: 'changed',
+    repository: `${forge}:${of.full_name}`,
+    reason: `pull request #${pullRequest}${what}`,
+  };
+}
+
+/** The repository has its new name in the body already. */
+function readRepository(forge: string, told: z.infer<typeof repositorySchema>): WebhookDelivery {
+  const { action, repository: of } = told;
+  checkRepository(of.full_name);
+  if (action !== 'renamed' && action !== 'transferred')
+    return ignored('the event repository tells of no new name');
+  return { kind: 'changed', repository: `${forge}:${of.full_name}`, reason: `the repository was ${action}` };
+}
+
+function readPush(forge: string, id: string | null, push: Push): WebhookDelivery {
+  const { before, after, ref, repository: of, deleted, head_commit: head } = push;
+  const path = of.full_name;
+  checkRepository(path);
+  return tellMove(id, {
+    forge,
+    path,
+    projectId: String(of.id),
+    ref,
+    before,
+    after: deleted ? null : after,
+    // Of an annotated tag `after` is the tag object.
+    commit: parseRef(ref)?.kind === 'tag' ? head?.id : null,
+  });
 }
