@@ -56,3 +56,30 @@ export function pushBody(
     push_options: {},
   };
 }
+
+/** The body of a merge request's project hook. */
+export function mergeRequestBody(
+  action: string | undefined,
+  path = 'ml/iris',
+  iid = 7,
+): Record<string, unknown> {
+  return {
+    object_kind: 'merge_request',
+    event_type: 'merge_request',
+    user: { id: 1, username: 'ada', email: '[REDACTED]' },
+    project: { id: 42, path_with_namespace: path, web_url: `https://elsewhere.example.com/${path}` },
+    object_attributes: {
+      id: 700 + iid,
+      iid,
+      action,
+      state: 'opened',
+      source_branch: 'modelhook/prod/vision/iris',
+      target_branch: 'main',
+      source_project_id: 42,
+      target_project_id: 42,
+      last_commit: { id: 'a'.repeat(40) },
+    },
+    labels: [],
+    changes: {},
+  };
+}

@@ -1,42 +1,37 @@
 /**
  * A GitLab as far as modelhook asks one, over HTTP, with its state in memory: jobs behind commit statuses, moved projects,
- * pages by token and by number, permissions, archived projects.
+ * pages by token and by number, permissions, archived projects, merge requests, webhooks.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { HookList } from './gitlab-hooks.ts';
+import { newProject, type Project, postStatus, readRepository, shownProject } from './gitlab-project.ts';
+import {
+  forbidden,
+  type Grant,
+  insufficientScope,
+  LEVELS,
+  message,
+  notFound,
+  type Reply,
+  refusalOf,
+} from './gitlab-reply.ts';
 
-interface Pointer {
-  object: string;
-  /** null: it leads to no commit. */
-  commit: string | null;
+/** A request, taken apart. */
+interface Question {
+  method: string;
+  url: string;
+  pathname: string;
+  query: URLSearchParams;
+  grant: Grant;
+  sent: Record<string, unknown>;
 }
-export interface StatusJob {
+
+interface Group {
   id: number;
-  sha: string;
-  ref: string;
-  name: string;
-  status: string;
-  description: string | null;
-  target_url: string | null;
-  author: string;
-}
-interface Project {
-  id: number;
-  path: string;
-  archived: boolean;
-  /** Its repository is switched off, or kept to members: the project is shown, and nothing below it. */
-  hidden: boolean;
-  refs: Map<string, Pointer>;
-  commits: Map<string, { files: Map<string, Uint8Array>; date: string }>;
-  /** Dates of annotated tags, by tag object. */
-  tagged: Map<string, string>;
-  jobs: StatusJob[];
-}
-export interface Grant {
-  user: string;
-  scope: 'read_api' | 'api';
-  role: 'Reporter' | 'Developer';
+  /** null: this GitLab is not Premium. */
+  hooks: HookList | null;
 }
 export interface Asked {
   method: string;
@@ -45,19 +40,10 @@ export interface Asked {
   body: string;
   status: number;
 }
-interface Reply {
-  status: number;
-  /** Bytes and text are sent as they are. */
-  body?: unknown;
-  headers?: Record<string, string>;
-}
 /** One answer instead of the right one; null: the right one after all */
 export type Fault = (method: string, path: string) => Reply | null;
 
-const STATES = ['pending', 'running', 'success', 'failed', 'canceled', 'skipped'];
 const newSha = () => createHash('sha1').update(randomUUID()).digest('hex');
-const message = (status: number, text: unknown): Reply => ({ status, body: { message: text } });
-const notFound = (what: string) => message(404, `404 ${what} Not Found`);
 
 export class GitLabServer {
   readonly tokens = new Map<string, Grant>();
@@ -72,11 +58,16 @@ export class GitLabServer {
   externalUrl: string | null = null;
   /** Commits on which somebody else writes a status just now. */
   readonly leased = new Set<string>();
+  /** null: it is not told. */
+  version: string | null = '17.11.1';
+  /** Whether it tells the scopes of a token. */
+  tellsTokens = true;
+  readonly groups = new Map<string, Group>();
+  readonly systemHooks = new HookList();
   url = '';
   readonly #projects = new Map<number, Project>();
   /** By path, old ones too. */
   readonly #paths = new Map<string, number>();
-  #jobs = 0;
   readonly #server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -104,8 +95,7 @@ export class GitLabServer {
 
   create(path: string): number {
     const id = 4000 + this.#projects.size;
-    const maps = { refs: new Map(), commits: new Map(), tagged: new Map() };
-    this.#projects.set(id, { id, path, archived: false, hidden: false, jobs: [], ...maps });
+    this.#projects.set(id, newProject(id, path, `${this.url}/${path}`));
     this.#paths.set(path, id);
     return id;
   }
@@ -147,157 +137,110 @@ export class GitLabServer {
 
   // The API.
 
-  #answer(method: string, url: string, headers: IncomingHttpHeaders, body: string): Reply {
+  #answer(method: string, url: string, headers: IncomingHttpHeaders, text: string): Reply {
     const { pathname, searchParams: query } = new URL(url, this.url);
-    const [root, version, projects, id, ...rest] = pathname.slice(1).split('/').map(decodeURIComponent);
-    if (root !== 'api' || version !== 'v4' || projects !== 'projects' || !id)
-      return message(404, '404 Not Found');
+    const [root, version, what = '', ...rest] = pathname.slice(1).split('/').map(decodeURIComponent);
+    if (root !== 'api' || version !== 'v4') return message(404, '404 Not Found');
     const token = headers['private-token'];
     const grant = this.tokens.get(String(token));
     if (token !== undefined && !grant) return message(401, '401 Unauthorized');
+    if (!grant) return what === 'projects' ? notFound('Project') : message(401, '401 Unauthorized');
+    if (grant.scope === 'read_repository') return insufficientScope();
+    const question = { method, url, pathname, query, grant, sent: text === '' ? {} : JSON.parse(text) };
+    switch (what) {
+      case 'projects':
+        return this.#project(question, rest);
+      case 'groups':
+        return this.#group(question, rest);
+      case 'hooks':
+        return grant.isAdmin ? this.#hooks(question, this.systemHooks, rest) : forbidden();
+      default:
+        return this.#about(grant, [what, ...rest].join('/'));
+    }
+  }
+
+  #about({ user, isBot = false, isAdmin, scope, expiresAt }: Grant, what: string): Reply {
+    const id = [...this.tokens.values()].findIndex((each) => each.user === user) + 1;
+    const shown = { id, username: user, bot: isBot, ...(isAdmin && { is_admin: true }) };
+    if (what === 'user') return { status: 200, body: shown };
+    if (what === 'personal_access_tokens/self' && this.tellsTokens)
+      return {
+        status: 200,
+        body: { scopes: [scope], active: true, user_id: id, expires_at: expiresAt ?? null },
+      };
+    if (what !== 'version') return message(404, '404 Not Found');
+    return this.version === null ? forbidden() : { status: 200, body: { version: this.version } };
+  }
+
+  #group(question: Question, [name, what, ...rest]: string[]): Reply {
+    const [path, group] = [...this.groups].find(([key, { id }]) => key === name || String(id) === name) ?? [];
+    if (!group) return notFound('Group');
+    if (what === undefined) return { status: 200, body: { id: group.id, full_path: path } };
+    if (what !== 'hooks' || !group.hooks) return message(404, '404 Not Found');
+    return refusalOf(question.grant, question.method, 'Owner') ?? this.#hooks(question, group.hooks, rest);
+  }
+
+  #hooks(question: Question, hooks: HookList, rest: string[]): Reply {
+    const { method, sent } = question;
+    if (method === 'GET' && rest.length === 0) return this.#page(hooks.shown(), question);
+    return hooks.answer(method, rest, sent);
+  }
+
+  #project(question: Question, [id = '', ...rest]: string[]): Reply {
+    const { method, url, grant, sent, query } = question;
     const project = this.#projects.get(/^\d+$/.test(id) ? Number(id) : (this.#paths.get(id) ?? 0));
-    if (!project || !grant) return notFound('Project');
+    if (!project) return notFound('Project');
     if (id !== project.path && id !== String(project.id)) {
       if (method !== 'GET') return message(405, 'Non GET methods are not allowed for moved projects');
       const tail = url.slice(url.indexOf(encodeURIComponent(id)) + encodeURIComponent(id).length);
       const location = `${this.url}/api/v4/projects/${project.id}${tail}`;
       return { status: 301, body: 'This resource has been moved', headers: { location } };
     }
-    if (method === 'POST' && rest[0] === 'statuses')
-      return this.#post(project, rest[1] ?? '', grant, JSON.parse(body));
+    const [what, ...more] = rest;
+    if (method === 'POST' && what === 'statuses')
+      return postStatus(project, more[0] ?? '', grant, this.leased.has(more[0] ?? ''), sent);
+    if (what === 'merge_requests') return this.#mergeRequests(question, project, more);
+    if (what === 'hooks')
+      return refusalOf(grant, method, 'Maintainer') ?? this.#hooks(question, project.hooks, more);
     if (method !== 'GET' && method !== 'HEAD') return message(405, '405 Method Not Allowed');
-    if (rest.length === 0) return { status: 200, body: shownProject(project) };
+    if (what === undefined) return { status: 200, body: shownProject(project) };
+    if (what === 'members')
+      return grant.role === null
+        ? notFound('Member')
+        : { status: 200, body: { access_level: LEVELS[grant.role] } };
     if (project.hidden) return message(404, '404 Not Found');
-    return this.#read(project, rest.slice(1), query, pathname, method);
+    return readRepository(project, more, method, query, (all) => this.#page(all, question));
   }
 
-  #read(project: Project, rest: string[], query: URLSearchParams, pathname: string, method: string): Reply {
-    const [what, name, more] = rest;
-    const shown = what === 'tags' ? shownTag : shownBranch;
-    if (what === 'tags' || what === 'branches') {
-      // The two lists take different words for their order.
-      const orders = what === 'tags' ? ['asc', 'desc'] : ['name_asc', 'updated_asc', 'updated_desc'];
-      if (!orders.includes(query.get('sort') ?? orders[0] ?? ''))
-        return message(400, 'sort does not have a valid value');
-      const prefix = what === 'tags' ? 'refs/tags/' : 'refs/heads/';
-      const refs = [...project.refs].filter(([ref]) => ref.startsWith(prefix)).toSorted(byName);
-      const all = refs.map(([ref, pointer]) => shown(project, ref.slice(prefix.length), pointer));
-      if (name === undefined) return this.#page(all.filter(searched(query)), query, pathname);
-      const body = all.find((each) => each.name === name);
-      return body ? { status: 200, body } : notFound(what === 'tags' ? 'Tag' : 'Branch');
-    }
-    const sha = (what === 'files' ? query.get('ref') : name) ?? '';
-    const commit = project.commits.get(sha);
-    if (!commit) return notFound('Commit');
-    if (what === 'commits' && more === 'statuses')
-      return this.#page(statusesOf(project, sha, query), query, pathname);
-    if (what === 'commits') return { status: 200, body: { id: sha } };
-    const file = commit.files.get(name ?? '');
-    if (!file) return notFound('File');
-    const type = name?.endsWith('.json') ? 'application/json' : 'text/plain';
-    const about = { 'x-gitlab-size': String(file.length), 'content-type': type };
-    return { status: 200, body: method === 'HEAD' ? '' : file, headers: about };
+  #mergeRequests(question: Question, project: Project, rest: string[]): Reply {
+    const { method, grant, query, sent } = question;
+    const refusal = refusalOf(grant, method, method === 'GET' ? 'Reporter' : 'Developer');
+    if (refusal) return refusal;
+    if (!project.hasMergeRequests || (project.archived && method !== 'GET')) return forbidden();
+    if (method !== 'GET' || rest.length > 0) return project.mergeRequests.answer(method, rest, sent);
+    const all = project.mergeRequests.all.filter(({ state }) => state === (query.get('state') ?? state));
+    return this.#page(query.get('sort') === 'asc' ? all : all.toReversed(), question);
   }
 
-  #page(all: readonly { name: string }[], query: URLSearchParams, pathname: string): Reply {
+  #page(all: readonly object[], { query, pathname }: Question): Reply {
     const size = Math.min(Number(query.get('per_page') ?? 20), this.pageSize);
     const byToken = this.keyset && query.get('pagination') === 'keyset';
     const page = Number(query.get('page') ?? 1);
     const from = byToken
-      ? all.findIndex(({ name }) => name > (query.get('page_token') ?? ''))
+      ? all.findIndex((each) => nameOf(each) > (query.get('page_token') ?? ''))
       : (page - 1) * size;
     const body = from < 0 ? [] : all.slice(from, from + size);
     if (from < 0 || from + size >= all.length) return { status: 200, body };
     const next = new URLSearchParams(query);
-    if (byToken) next.set('page_token', body.at(-1)?.name ?? '');
+    if (byToken) next.set('page_token', nameOf(body.at(-1) ?? {}));
     else next.set('page', String(page + 1));
     const address = `${this.externalUrl ?? this.url}${pathname}`;
     const link = `<${address}?${next}>; rel="next", <${address}?page=1>; rel="first"`;
     return { status: 200, body, headers: { link } };
   }
-
-  #post(project: Project, sha: string, grant: Grant, sent: Record<string, unknown>): Reply {
-    if (grant.scope !== 'api')
-      return {
-        status: 403,
-        body: {
-          error: 'insufficient_scope',
-          error_description: 'The request requires higher privileges than provided by the access token.',
-          scope: 'api',
-        },
-      };
-    if (grant.role !== 'Developer' || project.archived) return message(403, '403 Forbidden');
-    if (this.leased.has(sha)) return message(409, '409 Another update to this commit status is in progress');
-    if (!project.commits.has(sha)) return notFound('Commit');
-    const { state, name = 'default', ref = branchOf(project, sha) } = sent;
-    if (typeof state !== 'string' || !STATES.includes(state))
-      return message(400, 'state does not have a valid value');
-    if (typeof ref !== 'string') return notFound('References for commit');
-    const fields = { description: sent['description'] ?? null, target_url: sent['target_url'] ?? null, ref };
-    for (const [key, value] of Object.entries(fields))
-      if (typeof value === 'string' && Array.from(value).length > 255)
-        return message(400, { [key]: ['is too long (maximum is 255 characters)'] });
-    const isOurs = (job: StatusJob) =>
-      job.sha === sha && job.ref === ref && job.name === name && job.author === grant.user;
-    const live = project.jobs.find((job) => isOurs(job) && ['pending', 'running'].includes(job.status));
-    const event = { pending: 'enqueue', running: 'run' }[state];
-    if (live && event && !(live.status === 'pending' && state === 'running'))
-      return message(
-        400,
-        `Cannot transition status via :${event} from :${live.status} (Reason(s): Status cannot transition via "${event}")`,
-      );
-    this.#jobs += live ? 0 : 1;
-    const job = live ?? { id: this.#jobs, sha, name: String(name), author: grant.user };
-    Object.assign(job, fields, { status: state });
-    if (!live) project.jobs.push(job as StatusJob);
-    return { status: 201, body: job };
-  }
 }
 
-const byName = ([a]: [string, unknown], [b]: [string, unknown]) => (a < b ? -1 : 1);
-
-/** As GitLab searches: ^ and $ hold the ends, and letters count the same in either case. */
-const searched = (query: URLSearchParams) => {
-  const search = (query.get('search') ?? '').replace(/[.*+?()[\]{}|\\]/g, '\\$&');
-  return ({ name }: { name: string }) => new RegExp(search, 'i').test(name);
-};
-
-const shownProject = ({ id, path, archived, refs }: Project) => ({
-  id,
-  path_with_namespace: path,
-  archived,
-  empty_repo: ![...refs.keys()].some((ref) => ref.startsWith('refs/heads/')),
-});
-
-const shownCommit = ({ commits }: Project, sha: string | null) =>
-  sha === null ? null : { id: sha, committed_date: commits.get(sha)?.date };
-
-const shownBranch = (project: Project, name: string, { commit }: Pointer) => ({
-  name,
-  commit: shownCommit(project, commit),
-});
-
-const shownTag = (project: Project, name: string, { object, commit }: Pointer) => ({
-  name,
-  target: object,
-  commit: shownCommit(project, commit),
-  created_at: project.tagged.get(object) ?? null,
-});
-
-const branchOf = ({ refs }: Project, sha: string) =>
-  [...refs]
-    .find(([ref, { commit }]) => ref.startsWith('refs/heads/') && commit === sha)?.[0]
-    .slice('refs/heads/'.length);
-
-/** The latest of each ref and name, unless all are wanted; the oldest first, as GitLab sorts by default. */
-function statusesOf({ jobs }: Project, sha: string, query: URLSearchParams): StatusJob[] {
-  const matching = jobs.filter((job) => job.sha === sha && (query.get('name') ?? job.name) === job.name);
-  if (query.get('all') === 'true') return matching;
-  return matching.filter(
-    ({ id, ref, name }) =>
-      !matching.some((other) => other.id > id && other.ref === ref && other.name === name),
-  );
-}
+const nameOf = (item: object): string => ('name' in item ? String(item.name) : '');
 
 function send(response: ServerResponse, method: string, { status, body = '', headers = {} }: Reply): void {
   const isRaw = typeof body === 'string' || body instanceof Uint8Array;

@@ -26,7 +26,7 @@ type Query = Readonly<Record<string, string>>;
 export interface GitLabApi {
   /** Asks, and leaves it to the caller to judge the answer. @param path below the API's base, encoded */
   ask(
-    method: 'GET' | 'HEAD' | 'POST',
+    method: 'GET' | 'HEAD' | 'POST' | 'PUT',
     path: string,
     body?: Readonly<Record<string, unknown>>,
   ): Promise<Response>;
@@ -42,9 +42,10 @@ export interface GitLabApi {
   unreadable(repository: string, response: Response): Promise<Error>;
   /**
    * GitLab's own words of a refusal, for a sentence that needs them.
+   * @param secret what they must not repeat beside the token
    * @returns `: ` and one short line; nothing where the answer has no words, or where they repeat the token
    */
-  wordsOf(response: Response): Promise<string>;
+  wordsOf(response: Response, secret?: string): Promise<string>;
 }
 
 /** More than the largest repositories have; a list that never ends is none. */
@@ -121,10 +122,11 @@ export function createGitLabApi({ name, apiUrl, token, ca, now }: GitLabApiOptio
       return new Error(`forge "${name}" answered ${status} for ${repository}${await api.wordsOf(response)}`);
     },
 
-    async wordsOf(response) {
+    async wordsOf(response, secret) {
       const line = await lineOf(response);
+      const hidden = [token, secret].filter((each) => typeof each === 'string' && each !== '');
       // Judged before the cut, which could leave a part of the token.
-      if (line === '' || (token !== null && holdsToken(line, token))) return '';
+      if (line === '' || hidden.some((each) => each && holdsToken(line, each))) return '';
       return `: ${line.slice(0, MAX_WORDS)}`;
     },
   };

@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { pushBody, signedHeaders } from '../../../test/forges/gitlab-hook.ts';
+import { mergeRequestBody, pushBody, signedHeaders } from '../../../test/forges/gitlab-hook.ts';
 import { type Fault, GitLabServer } from '../../../test/forges/gitlab-server.ts';
 import { StalledError, WaitingError } from '../../core/errors.ts';
 import { describeForge, type ForgeHarness, type PointNowhere, webhookRequest } from '../contract.ts';
 import type { Forge } from '../forge.ts';
+import { describePullRequests, type PullRequestHarness } from '../pull-request-contract.ts';
 import { createGitLabForge } from './gitlab-forge.ts';
 
 const TOKEN = 'glpat-a-token';
@@ -48,6 +49,11 @@ const makeHarness = (set: (server: GitLabServer) => void) => async (): Promise<F
       const sha = 'a'.repeat(40);
       return signed(JSON.stringify(pushBody({ ref: 'refs/heads/main', before: sha, after: sha })), secret);
     },
+    pullRequestDelivery: (secret) => signed(JSON.stringify(mergeRequestBody('merge', PATH)), secret),
+    rename: async () => {
+      server.rename(PATH, 'ml/vision/iris-renamed');
+      return 'gitlab:ml/vision/iris-renamed';
+    },
     signed,
     end: () => server.stop(),
   };
@@ -80,6 +86,40 @@ describeForge(
   pointNowhere,
 );
 
+const makePullRequests = (set: (server: GitLabServer) => void) => async (): Promise<PullRequestHarness> => {
+  const server = await new GitLabServer().start();
+  server.tokens.set(TOKEN, { user: 'modelhook', scope: 'api', role: 'Developer' });
+  server.create(PATH);
+  server.commit(PATH, 'main', { 'README.md': '# Fleet' });
+  set(server);
+  const { pullRequests } = forgeAt(server);
+  if (!pullRequests) throw new Error('GitLab has merge requests');
+  const { mergeRequests } = server.of(PATH);
+  return {
+    pullRequests,
+    repository: `gitlab:${PATH}`,
+    absent: 'gitlab:ml/none',
+    branch: async (name) => {
+      server.commit(PATH, name, { 'a.yaml': 'a' });
+    },
+    merge: async (number) => mergeRequests.merge(number),
+    close: async (number) => mergeRequests.setState(number, 'closed'),
+    openFromFork: async (head) => mergeRequests.openFromFork(head),
+    commentsOf: async (number) => mergeRequests.notes.get(number)?.map(({ body }) => body) ?? [],
+    end: () => server.stop(),
+  };
+};
+describePullRequests(
+  'merge requests of GitLab',
+  makePullRequests(() => {}),
+);
+describePullRequests(
+  'merge requests of GitLab with short pages',
+  makePullRequests((server) => {
+    server.pageSize = 2;
+  }),
+);
+
 describe('asking GitLab', () => {
   let server: GitLabServer;
   const start = async (fault: Fault | null = null): Promise<Forge> => {
@@ -99,7 +139,18 @@ describe('asking GitLab', () => {
     description: 'x',
     url: 'https://x/1',
   } as const;
+  const draft = { head: 'a', base: 'main', title: 'x', text: '' };
+  const pullRequestsOf = ({ pullRequests }: Forge) => {
+    if (!pullRequests) throw new Error('GitLab has merge requests');
+    return pullRequests;
+  };
   const works: [string, (forge: Forge) => Promise<unknown>][] = [
+    ['identifying a project', (forge) => forge.repositories.identify(`gitlab:${PATH}`)],
+    ['listing merge requests', (forge) => pullRequestsOf(forge).listOpen(`gitlab:${PATH}`, '')],
+    ['reading a merge request', (forge) => pullRequestsOf(forge).get(`gitlab:${PATH}`, 1)],
+    ['opening a merge request', (forge) => pullRequestsOf(forge).open(`gitlab:${PATH}`, draft)],
+    ['editing a merge request', (forge) => pullRequestsOf(forge).edit(`gitlab:${PATH}`, 1, draft)],
+    ['commenting', (forge) => pullRequestsOf(forge).comment(`gitlab:${PATH}`, 1, 'x')],
     ['reading a ref', (forge) => forge.repositories.readRef(`gitlab:${PATH}`, REF, ['README.md'], 9)],
     ['reading files', (forge) => forge.repositories.readFiles(`gitlab:${PATH}`, SHA, ['README.md'], 9)],
     ['listing refs', (forge) => forge.repositories.listRefs(`gitlab:${PATH}`)],
@@ -195,6 +246,20 @@ describe('asking GitLab', () => {
     );
     const error = await refused(forge.repositories.listRefs(`gitlab:${PATH}`));
     expect(error.message).toMatch(/does not end/);
+  });
+
+  it('is refused at the start with a signing token that is none', () => {
+    const options = {
+      name: 'gitlab',
+      url: 'https://gitlab.example.com',
+      apiUrl: 'https://gitlab.example.com/api/v4',
+      token: null,
+      webhookSecrets: ['whsec_half-a-token'],
+      ca: null,
+      now: Date.now,
+    };
+    expect(() => createGitLabForge(options)).toThrow(/the forge "gitlab": entry 1 of webhookSecrets/);
+    expect(() => createGitLabForge(options)).not.toThrow(/half-a-token/);
   });
 
   it('starts nothing and asks nothing until it is used', async () => {

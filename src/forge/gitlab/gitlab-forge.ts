@@ -1,6 +1,8 @@
 /** gitlab.com or a GitLab of one's own, through its API. */
 import type { Forge } from '../forge.ts';
+import { createGitLabAdministration } from './administration.ts';
 import { createGitLabApi, type GitLabApiOptions } from './api.ts';
+import { createGitLabPullRequests } from './pull-requests.ts';
 import { createGitLabRepositories } from './repositories.ts';
 import { createGitLabStatuses } from './statuses.ts';
 import { createGitLabWebhooks } from './webhooks.ts';
@@ -12,6 +14,7 @@ export interface GitLabForgeOptions extends GitLabApiOptions {
   webhookSecrets: readonly string[];
 }
 
+/** @throws Error where a webhook secret starts like a signing token and is none */
 export function createGitLabForge({ webhookSecrets, ...options }: GitLabForgeOptions): Forge {
   const { name, now } = options;
   const api = createGitLabApi(options);
@@ -19,6 +22,8 @@ export function createGitLabForge({ webhookSecrets, ...options }: GitLabForgeOpt
     name,
     webhooks: createGitLabWebhooks(name, webhookSecrets, now),
     repositories: createGitLabRepositories(api),
-    statuses: createGitLabStatuses(name, api),
+    statuses: createGitLabStatuses(name, api, now),
+    pullRequests: createGitLabPullRequests(name, api),
+    administration: createGitLabAdministration(options, api),
   };
 }

@@ -66,6 +66,24 @@ describe('a project that was renamed', () => {
   });
 });
 
+describe('the identity of a project', () => {
+  it('is its path as GitLab spells it today, and its number, asked anew each time', async () => {
+    expect(await repositories.identify(ID)).toEqual({ repository: ID, projectId: '4000' });
+    server.rename(PATH, 'ml/Iris');
+    expect(await repositories.identify(ID)).toEqual({ repository: 'gitlab:ml/Iris', projectId: '4000' });
+    server.create(PATH);
+    expect(await repositories.identify(ID)).toEqual({ repository: ID, projectId: '4001' });
+  });
+
+  it.each(['../x', 'ml//x', 'ml/\u0000'])(
+    'is none where GitLab says it is %j',
+    async (path_with_namespace) => {
+      server.fault = () => ({ status: 200, body: { id: 1, path_with_namespace } });
+      expect(await transient(repositories.identify(ID))).toContain('no project has');
+    },
+  );
+});
+
 describe('refs', () => {
   it.each([
     'release/2026-03',

@@ -1,6 +1,6 @@
 /** Reads refs and single files of GitLab projects, by path: what the path leads to today is what is deployed. */
 import { StalledError } from '../../core/errors.ts';
-import { parseRef, shortSha } from '../../core/ref-event.ts';
+import { parseRef, parseRepositoryId, shortSha, unsafeName } from '../../core/ref-event.ts';
 import {
   API_LAG,
   type RefReading,
@@ -100,6 +100,14 @@ export function createGitLabRepositories(api: GitLabApi): RepositoryReader {
 
   return {
     lag: API_LAG,
+
+    async identify(repository) {
+      const { id, path_with_namespace } = await api.project(repository);
+      const { forge } = parseRepositoryId(repository) ?? {};
+      const fault = unsafeName('the path', path_with_namespace);
+      if (fault) throw new Error(`GitLab gives ${repository} another name that no project has: ${fault}`);
+      return { repository: `${forge}:${path_with_namespace}`, projectId: String(id) };
+    },
 
     async readRef(repository, ref, paths, maxBytes) {
       const pointer = await pointerOf(repository, ref);

@@ -1,6 +1,7 @@
 /** Whether a delivery is GitLab's: signed from version 19.0 on, before that with a secret in a header. */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { WebhookError, type WebhookRequest } from '../forge.ts';
+import { requireSecrets } from '../webhook-body.ts';
 
 export const TOKEN_HEADER = 'X-Gitlab-Token';
 export const SIGNATURE_HEADER = 'webhook-signature';
@@ -21,11 +22,7 @@ const WINDOW = 300;
  * @throws WebhookError 401
  */
 export function verify(secrets: readonly string[], { header, body }: WebhookRequest, now: number): void {
-  if (secrets.length === 0)
-    throw new WebhookError(
-      401,
-      'no webhook secret is configured for this forge; set its webhookSecrets in modelhook.yaml',
-    );
+  requireSecrets(secrets);
   const signature = header(SIGNATURE_HEADER);
   if (signature === undefined) {
     verifyToken(secrets, header(TOKEN_HEADER));
@@ -73,11 +70,33 @@ const signaturesOf = (header: string): Buffer[] =>
     .slice(0, MAX_SIGNATURES)
     .map((each) => Buffer.from(each));
 
-/** @returns the bytes that a signing token stands for; null where it is none: an empty key is one that everybody knows */
+/** A signing token is the Base64 of 32 bytes (GitLab documentation, Webhooks API, `signing_token`). */
+const KEY_BYTES = 32;
+
+/**
+ * What starts like a signing token and is none could check neither a signature nor a secret token.
+ * @param forge its name in modelhook.yaml
+ * @throws Error where there is such a one
+ */
+export function requireWholeSecrets(forge: string, secrets: readonly string[]): void {
+  const place = secrets.findIndex((secret) => isSigningToken(secret) && signingKey(secret) === null);
+  if (place === -1) return;
+  throw new Error(
+    `the forge "${forge}": entry ${place + 1} of webhookSecrets starts with ${SIGNING_PREFIX}, as GitLab's signing tokens do, and is not ${SIGNING_PREFIX} and the Base64 of ${KEY_BYTES} bytes; copy the whole token from the webhook, without spaces or line breaks`,
+  );
+}
+
+/** Whether a webhook secret signs; any other is sent along as it is. */
+export const isSigningToken = (secret: string): boolean => secret.startsWith(SIGNING_PREFIX);
+
+/** @returns the bytes that a signing token stands for; null where it is none */
 function signingKey(secret: string): Buffer | null {
-  if (!secret.startsWith(SIGNING_PREFIX)) return null;
+  if (!isSigningToken(secret)) return null;
   const encoded = secret.slice(SIGNING_PREFIX.length);
-  return /^[A-Za-z0-9+/]{16,}={0,2}$/.test(encoded) ? Buffer.from(encoded, 'base64') : null;
+  const key = Buffer.from(encoded, 'base64');
+  // Node reads whatever it can; only the one right spelling comes back.
+  const isWhole = key.length === KEY_BYTES && key.toString('base64') === encoded;
+  return isWhole ? key : null;
 }
 
 function verifyToken(secrets: readonly string[], token: string | undefined): void {
@@ -90,7 +109,7 @@ function verifyToken(secrets: readonly string[], token: string | undefined): voi
   const given = [Buffer.from(token), Buffer.from(token, 'latin1')];
   let matches = false;
   for (const secret of secrets) {
-    if (secret === '' || secret.startsWith(SIGNING_PREFIX)) continue;
+    if (secret === '' || isSigningToken(secret)) continue;
     const expected = Buffer.from(secret);
     for (const each of given) if (isEqual(each, expected)) matches = true;
   }

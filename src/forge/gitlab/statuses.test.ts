@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { GitLabServer, type StatusJob } from '../../../test/forges/gitlab-server.ts';
+import type { StatusJob } from '../../../test/forges/gitlab-project.ts';
+import { GitLabServer } from '../../../test/forges/gitlab-server.ts';
 import type { CommitStatus, StatusState } from '../../core/commit-status.ts';
 import { StalledError } from '../../core/errors.ts';
-import type { StatusWriter } from '../forge.ts';
+import { API_LAG, type StatusWriter } from '../forge.ts';
 import { createGitLabApi } from './api.ts';
 import { createGitLabStatuses } from './statuses.ts';
 
@@ -14,12 +15,15 @@ const TAG = 'refs/tags/v1.0.0';
 let server: GitLabServer;
 let statuses: StatusWriter;
 let sha: string;
+let now: number;
 const writer = (token = TOKEN): StatusWriter =>
   createGitLabStatuses(
     'gitlab',
     createGitLabApi({ name: 'gitlab', apiUrl: `${server.url}/api/v4`, token, ca: null, now: Date.now }),
+    () => now,
   );
 beforeEach(async () => {
+  now = Date.parse('2026-03-01T12:00:00Z');
   server = await new GitLabServer().start();
   server.tokens.set(TOKEN, { user: 'modelhook', scope: 'api', role: 'Developer' });
   server.create(PATH);
@@ -373,6 +377,49 @@ describe('a status that cannot be written', () => {
     expect(await failure(write('pending'))).toSatisfy(isTransient);
     expect(posts()).toHaveLength(1);
     expect(jobs()).toHaveLength(0);
+  });
+
+  it('since its commit is missing waits for it as long as GitLab may lag, then says to push it', async () => {
+    const gone = 'dead'.repeat(10);
+    const writing = () => failure(statuses.write(ID, gone, TAG, status('pending')));
+    const first = await writing();
+    expect(first).toSatisfy(isTransient);
+    expect(first.message).toBe(
+      `no commit deaddea is in gitlab:ml/iris; push the commit, or a new version of the model`,
+    );
+    now += API_LAG;
+    expect(await writing()).toSatisfy(isTransient);
+    now += 1;
+    const last = await writing();
+    expect(last).toBeInstanceOf(StalledError);
+    expect(last.message).toBe(first.message);
+    // Each commit is waited for.
+    expect(await failure(statuses.write(ID, 'beef'.repeat(10), TAG, status('pending')))).toSatisfy(
+      isTransient,
+    );
+  });
+
+  it('since the project cannot be read either says nothing of its commit', async () => {
+    server.fault = (method, path) =>
+      method === 'POST' || path.includes('/commits/') || server.asked.length > 2
+        ? { status: 404, body: { message: '404 Project Not Found' } }
+        : null;
+    for (let n = 0; n < 2; n += 1) {
+      const error = await failure(write('pending'));
+      expect(error).toSatisfy(isTransient);
+      expect(error.message).not.toContain('push the commit');
+      now += 2 * API_LAG;
+    }
+  });
+
+  it('although its commit is there is tried again later, in GitLab’s words', async () => {
+    onPost({ status: 404, body: { message: '404 References for commit Not Found' } });
+    for (let n = 0; n < 2; n += 1) {
+      const error = await failure(write('pending'));
+      expect(error).toSatisfy(isTransient);
+      expect(error.message).toContain('References for commit');
+      now += 2 * API_LAG;
+    }
   });
 
   it('and is not held says so without a word of the commit', async () => {

@@ -5,9 +5,10 @@
 import { type CommitStatus, type StatusState, truncate } from '../../core/commit-status.ts';
 import { StalledError } from '../../core/errors.ts';
 import { parseRef, shortSha } from '../../core/ref-event.ts';
-import type { StatusWriter } from '../forge.ts';
+import { API_LAG, type StatusWriter } from '../forge.ts';
 import { type GitLabApi, projectPath } from './api.ts';
-import { type Project, projectSchema, type StatusRow, statusSchema } from './schema.ts';
+import { type StatusRow, statusSchema } from './schema.ts';
+import { createGitLabWrites } from './writes.ts';
 
 const STATES: Readonly<Record<StatusState, string>> = {
   pending: 'pending',
@@ -20,37 +21,50 @@ const STATES: Readonly<Record<StatusState, string>> = {
 /** Of a description, an address and a ref. */
 const LIMIT = 255;
 
-/** @param forge its name in modelhook.yaml */
-export function createGitLabStatuses(forge: string, api: GitLabApi): StatusWriter {
-  /**
-   * A renamed project redirects whoever reads by its path, and refuses to be written to, so its number is. That is never
-   * kept: another project may take the path.
-   */
-  async function idOf(repository: string): Promise<number> {
-    const response = await api.ask('GET', projectPath(repository));
-    if (response.status === 403) throw await forbidden(repository, response);
-    return (await api.read(repository, response, projectSchema)).id;
-  }
+/** Commits whose absence is kept in mind. */
+const MAX_ABSENT = 1000;
 
-  async function forbidden(repository: string, response: Response, project?: Project): Promise<StalledError> {
-    if (project?.archived)
-      return new StalledError(
-        `${repository} is archived, so it takes no commit status`,
-        'unarchive it, or delete its webhook',
-      );
-    return new StalledError(
-      `the token of forge "${forge}" may not write commit statuses on ${repository}${await api.wordsOf(response)}`,
+/**
+ * @param forge its name in modelhook.yaml
+ * @param now milliseconds since the epoch
+ */
+export function createGitLabStatuses(forge: string, api: GitLabApi, now: () => number): StatusWriter {
+  const { numberOf, forbidden } = createGitLabWrites(forge, api, {
+    action: 'write commit statuses on',
+    archived: 'it takes no commit status',
+    archivedFix: 'unarchive it, or delete its webhook',
+    rights:
       'give it the scope api and the role Developer, and on a protected branch or tag the right to push or merge',
-    );
-  }
+  });
+  /** Since when a commit is known to be missing, the one that was found so first being the first. */
+  const absentSince = new Map<string, number>();
 
-  async function refusal(repository: string, sha: string, response: Response): Promise<Error> {
-    const { status } = response;
-    if (status === 403) return forbidden(repository, response, await api.project(repository));
-    if (status === 404 || status === 405)
+  /**
+   * Why a commit's status was answered with 404. A replica that lags has the commit soon; one that is still missing when
+   * none can lag any more was taken away, by a rewritten history, and does not come back by itself.
+   */
+  async function unfound(repository: string, id: number, sha: string, response: Response): Promise<Error> {
+    const commit = await api.ask('GET', `projects/${id}/repository/commits/${sha}?stats=false`);
+    if (commit.status !== 404)
       return new Error(
         `GitLab does not find ${shortSha(sha)} in ${repository}${await api.wordsOf(response)}`,
       );
+    // Only where the project itself can be read is it the commit that is missing.
+    await api.project(repository);
+    const key = `${id} ${sha}`;
+    const since = absentSince.get(key) ?? now();
+    absentSince.set(key, since);
+    const [oldest] = absentSince.keys();
+    if (absentSince.size > MAX_ABSENT && oldest !== undefined) absentSince.delete(oldest);
+    const reason = `no commit ${shortSha(sha)} is in ${repository}`;
+    const fix = 'push the commit, or a new version of the model';
+    return now() - since > API_LAG ? new StalledError(reason, fix) : new Error(`${reason}; ${fix}`);
+  }
+
+  async function refusal(repository: string, id: number, sha: string, response: Response): Promise<Error> {
+    const { status } = response;
+    if (status === 403) return forbidden(repository, response, await api.project(repository));
+    if (status === 404) return unfound(repository, id, sha, response);
     if (status === 400 || status === 422)
       return new StalledError(
         `GitLab refuses a status on ${shortSha(sha)} of ${repository}${await api.wordsOf(response)}`,
@@ -86,7 +100,7 @@ export function createGitLabStatuses(forge: string, api: GitLabApi): StatusWrite
     const { target_url } = newest;
     const ended: Job = { ...job, status: 'canceled', description: 'Superseded by a newer rollout' };
     const response = await post(id, sha, { ...ended, target_url: target_url ?? undefined });
-    if (response.status !== 201) throw await refusal(repository, sha, response);
+    if (response.status !== 201) throw await refusal(repository, id, sha, response);
     return true;
   }
 
@@ -97,7 +111,7 @@ export function createGitLabStatuses(forge: string, api: GitLabApi): StatusWrite
   return {
     async write(repository, sha, ref, status) {
       const job = jobOf(status, parseRef(ref)?.name);
-      const id = await idOf(repository);
+      const id = await numberOf(repository);
       let response = await post(id, sha, job);
       if (await isOutOfTurn(response)) {
         if (!(await makeWay(repository, id, sha, job))) return;
@@ -105,7 +119,8 @@ export function createGitLabStatuses(forge: string, api: GitLabApi): StatusWrite
       }
       if (await isOutOfTurn(response))
         throw new Error(`another status is being written on ${shortSha(sha)} of ${repository}`);
-      if (response.status !== 201) throw await refusal(repository, sha, response);
+      if (response.status !== 201) throw await refusal(repository, id, sha, response);
+      absentSince.delete(`${id} ${sha}`);
       // A login page is no status that was written.
       await api.read(repository, response, statusSchema);
     },

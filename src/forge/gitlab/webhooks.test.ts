@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { pushBody, signedHeaders, ZERO } from '../../../test/forges/gitlab-hook.ts';
+import { mergeRequestBody, pushBody, signedHeaders, ZERO } from '../../../test/forges/gitlab-hook.ts';
 import { webhookRequest } from '../contract.ts';
 import { type WebhookDelivery, WebhookError, type WebhookRequest } from '../forge.ts';
 import { createGitLabWebhooks } from './webhooks.ts';
@@ -137,15 +137,22 @@ describe('a signed delivery', () => {
     refusedAs(webhookRequest(signedHeaders(body, `${SIGNING}\u0000`, NOW), body), 401);
   });
 
-  it.each(['whsec_', 'whsec_!!!!', 'whsec_====', 'whsec_QQ=='])(
-    'is refused where the configured token is %j: anybody could sign with that',
-    (secret) => {
-      const weak = createGitLabWebhooks('gitlab', [secret], () => NOW);
-      const key = Buffer.from(secret.slice('whsec_'.length), 'base64').toString('latin1');
-      const request = webhookRequest(signedHeaders(body, key, NOW), body);
-      expect(refusal(() => weak.receive(request))).toMatchObject({ status: 401 });
-    },
-  );
+  it.each([
+    'whsec_',
+    'whsec_!!!!',
+    'whsec_====',
+    'whsec_QQ==',
+    SIGNING.slice(0, -4),
+    SIGNING.slice(0, -1),
+    `${SIGNING} `,
+    ` ${SIGNING}`.replace('whsec_', 'whsec_ ').trim(),
+    `${SIGNING}\n`,
+    SIGNING.replace('c3Nz', 'c3-z'),
+  ])('is not waited for where the configured token is %j: that is told at once, by its place', (secret) => {
+    const make = () => createGitLabWebhooks('company', ['a-plain-token', secret], () => NOW);
+    expect(make).toThrow(/^the forge "company": entry 2 of webhookSecrets starts with whsec_/);
+    expect(make).not.toThrow(secret.slice('whsec_'.length) || 'whsec_;');
+  });
 
   it.each([-300, -1, 0, 1, 300])('that is %i seconds off is taken', (seconds) => {
     expect(receive(signed({}, SIGNING, NOW + seconds * 1000))).toMatchObject({ kind: 'refs' });
@@ -291,21 +298,91 @@ describe('a push', () => {
   );
 });
 
-describe('other deliveries', () => {
+describe('a merge request', () => {
   it.each([
-    'merge_request',
-    'note',
-    'project_rename',
-    'project_transfer',
-    'repository_update',
-    'pipeline',
-    'x y',
-  ])('of %s are ignored, with the reason', (kind) => {
-    const project = take({ object_kind: kind });
-    expect(project).toMatchObject({ kind: 'ignored', reason: expect.stringMatching(/\w/) });
-    const system = { event_name: kind, project_id: 73, old_path_with_namespace: 'a/b' };
-    expect(receive(withToken(JSON.stringify(system)))).toEqual(project);
+    ['open', 'opened'],
+    ['update', 'updated'],
+    ['reopen', 'reopened'],
+    ['close', 'closed'],
+    ['merge', 'merged'],
+    ['approved', 'changed'],
+    [undefined, 'changed'],
+    ['__proto__', 'changed'],
+  ])('whose action is %j tells of the project that has it', (action, became) => {
+    const told = receive(withToken(JSON.stringify(mergeRequestBody(action, 'group/a/fleet', 12))));
+    expect(told).toEqual({
+      kind: 'changed',
+      repository: 'gitlab:group/a/fleet',
+      reason: `merge request !12 was ${became}`,
+    });
   });
+
+  it('of a fork tells of the project that it goes to', () => {
+    const made = mergeRequestBody('open', 'platform/fleet');
+    Object.assign(made['object_attributes'] ?? {}, { source: { path_with_namespace: 'somebody/fleet' } });
+    expect(receive(withToken(JSON.stringify(made)))).toMatchObject({ repository: 'gitlab:platform/fleet' });
+  });
+
+  it.each([
+    ['project', { project: undefined }],
+    ['project.path_with_namespace', { project: { path_with_namespace: 7 } }],
+    ['object_attributes', { object_attributes: null }],
+    ['object_attributes.iid', { object_attributes: { iid: '1' } }],
+    ['object_attributes.action', { object_attributes: { iid: 1, action: {} } }],
+  ])('whose %s is odd is refused, and the field is named: %j', (field, changes) => {
+    const request = withToken(JSON.stringify({ ...mergeRequestBody('open'), ...changes }));
+    expect(refusedAs(request, 400)).toContain(`the body's ${field} must`);
+  });
+
+  it.each(['../x', 'ml//iris', '-ml/iris', 'ml/\u0000'])('of the repository %j is refused', (path) => {
+    refusedAs(withToken(JSON.stringify(mergeRequestBody('open', path))), 400);
+  });
+});
+
+describe('a system hook', () => {
+  const system = (event_name: string, changes: object = {}) =>
+    withToken(
+      JSON.stringify({
+        event_name,
+        project_id: 73,
+        path_with_namespace: 'jsmith/underscore',
+        old_path_with_namespace: 'jsmith/overscore',
+        ...changes,
+      }),
+      { 'X-Gitlab-Event': 'System Hook' },
+    );
+
+  it.each(['project_rename', 'project_transfer'])('with %s tells of the project by its new path', (name) => {
+    expect(receive(system(name))).toEqual({
+      kind: 'changed',
+      repository: 'gitlab:jsmith/underscore',
+      reason: expect.stringMatching(/^the project was \w/),
+    });
+    expect(refusedAs(system(name, { path_with_namespace: undefined }), 400)).toContain('path_with_namespace');
+    refusedAs(system(name, { path_with_namespace: 'jsmith/../root' }), 400);
+  });
+
+  it.each(['group_rename', 'user_rename'])(
+    'with %s is ignored, which says when the names are known',
+    (name) => {
+      expect(receive(system(name))).toEqual({
+        kind: 'ignored',
+        reason: expect.stringContaining('new names'),
+      });
+    },
+  );
+});
+
+describe('other deliveries', () => {
+  it.each(['note', 'repository_update', 'pipeline', 'project_update', 'x y'])(
+    'of %s are ignored, with the reason',
+    (kind) => {
+      const project = take({ object_kind: kind });
+      expect(project).toMatchObject({ kind: 'ignored', reason: expect.stringMatching(/\w/) });
+      const system = { event_name: kind, project_id: 73, old_path_with_namespace: 'a/b' };
+      expect(receive(withToken(JSON.stringify(system)))).toEqual(project);
+    },
+  );
 
   it.each([
     '{}',
@@ -341,18 +418,27 @@ describe('any delivery', () => {
       'checkout_sha',
       'project_id',
       'project',
+      'object_attributes',
+      'path_with_namespace',
+    ];
+    const bases = [
+      pushBody(created),
+      mergeRequestBody('open'),
+      { event_name: 'project_rename', path_with_namespace: 'ml/iris', project_id: 42 },
     ];
     const change = fc.tuple(fc.constantFrom(...fields, '__proto__'), fc.option(odd, { nil: undefined }));
     const path = fc.option(odd, { nil: 'ml/iris' });
-    const mutated = fc.tuple(fc.array(change, { maxLength: 3 }), path).map(([changes, path_with_namespace]) =>
-      // Not a spread: __proto__ is to be a key like others.
-      JSON.stringify(
-        Object.fromEntries([
-          ...Object.entries({ ...pushBody(created), project: { path_with_namespace } }),
-          ...changes,
-        ]),
-      ),
-    );
+    const mutated = fc
+      .tuple(fc.constantFrom(...bases), fc.array(change, { maxLength: 3 }), path)
+      .map(([base, changes, path_with_namespace]) =>
+        // Not a spread: __proto__ is to be a key like others.
+        JSON.stringify(
+          Object.fromEntries([
+            ...Object.entries({ ...base, path_with_namespace, project: { path_with_namespace } }),
+            ...changes,
+          ]),
+        ),
+      );
     const bytes = fc.oneof(
       { weight: 8, arbitrary: mutated },
       { weight: 1, arbitrary: fc.uint8Array({ maxLength: 200 }) },
@@ -366,6 +452,9 @@ describe('any delivery', () => {
           seen.add(delivery.kind);
           if (delivery.kind !== 'refs') {
             expect(delivery.reason).toMatch(/./);
+            if (delivery.kind === 'ignored') return;
+            expect(delivery.repository).not.toMatch(/\.\.|\/\/|\/-|\p{Cc}/u);
+            expect(delivery.repository.isWellFormed()).toBe(true);
             return;
           }
           for (const { repository, ref, after, before, projectId } of delivery.moves) {
@@ -384,6 +473,6 @@ describe('any delivery', () => {
       }),
       { numRuns: 1000 },
     );
-    expect([...seen].sort()).toEqual(['ignored', 'refs', 'refused']);
+    expect([...seen].sort()).toEqual(['changed', 'ignored', 'refs', 'refused']);
   });
 });

@@ -1,18 +1,26 @@
-/** Deliveries of GitLab: pushes of project, group and system hooks. */
-import { isZeroSha, parseRef, unsafeName, unsafeRef } from '../../core/ref-event.ts';
+/** Deliveries of GitLab: pushes, merge requests and renames, of project, group and system hooks. */
+import { isZeroSha, parseRef } from '../../core/ref-event.ts';
 import { type WebhookDelivery, WebhookError, type WebhookReceiver, type WebhookRequest } from '../forge.ts';
-import { type Push, pushSchema } from './schema.ts';
-import { ID_HEADER, SIGNATURE_HEADER, verify } from './signature.ts';
+import { checked, checkPath, deliveryId, ignored, parseJson, tellMove } from '../webhook-body.ts';
+import { mergeRequestHookSchema, movedProjectSchema, type Push, pushSchema } from './schema.ts';
+import { ID_HEADER, requireWholeSecrets, SIGNATURE_HEADER, verify } from './signature.ts';
 
 export const DELIVERY_HEADER = 'Idempotency-Key';
 
 /** Why what we could act on one day is not acted on. Anything else is not asked for. */
 const IGNORED = new Map([
-  ['merge_request', 'merge requests change nothing that is deployed'],
   ['note', 'comments change nothing that is deployed'],
-  ['project_rename', 'a renamed project is known by its new name from its next push on'],
-  ['project_transfer', 'a transferred project is known by its new name from its next push on'],
+  ['group_rename', 'the projects of a renamed group are known by their new names when they are next read'],
+  ['user_rename', 'the projects of a renamed user are known by their new names when they are next read'],
   ['repository_update', 'the push and tag_push events of the same push say which refs moved'],
+]);
+/** What became of a merge request, by GitLab's word for it. */
+const ACTIONS = new Map([
+  ['open', 'opened'],
+  ['update', 'updated'],
+  ['reopen', 'reopened'],
+  ['close', 'closed'],
+  ['merge', 'merged'],
 ]);
 const TEMPLATE = 'where the hook has a custom webhook template, remove it';
 
@@ -25,12 +33,14 @@ export interface GitLabWebhookReceiver extends WebhookReceiver {
  * @param forge its name in modelhook.yaml
  * @param secrets all that are accepted, secret tokens and signing tokens: several while one is replaced by the next
  * @param now milliseconds since the epoch
+ * @throws Error where a secret starts like a signing token and is none
  */
 export function createGitLabWebhooks(
   forge: string,
   secrets: readonly string[],
   now: () => number,
 ): GitLabWebhookReceiver {
+  requireWholeSecrets(forge, secrets);
   return {
     receive(request) {
       verify(secrets, request, now());
@@ -39,9 +49,19 @@ export function createGitLabWebhooks(
       const kind = body['object_kind'] ?? body['event_name'];
       if (typeof kind !== 'string')
         throw new WebhookError(400, `the body's object_kind must be there, as text; ${TEMPLATE}`);
-      if (kind !== 'push' && kind !== 'tag_push')
-        return { kind: 'ignored', reason: IGNORED.get(kind) ?? `${named(kind)} are not asked for` };
-      return movesOf(forge, deliveryId(request), pushOf(body));
+      switch (kind) {
+        case 'push':
+        case 'tag_push':
+          return movesOf(forge, idOf(request), checked(pushSchema, body, TEMPLATE));
+        case 'merge_request':
+          return mergeRequestOf(forge, body);
+        case 'project_rename':
+          return movedProjectOf(forge, body, 'the project was renamed');
+        case 'project_transfer':
+          return movedProjectOf(forge, body, 'the project was moved to another group');
+        default:
+          return ignored(IGNORED.get(kind) ?? `${named(kind)} are not asked for`);
+      }
     },
   };
 }
@@ -52,50 +72,48 @@ const named = (kind: string): string => (/^[a-z_]{1,64}$/.test(kind) ? `events "
  * GitLab's id of a delivery, from version 17.4 on; of a signed one the id that is signed.
  * @returns null where there is none that can be kept: every push is then known by what it moved
  */
-function deliveryId({ header }: WebhookRequest): string | null {
+function idOf({ header }: WebhookRequest): string | null {
   const isSigned = header(SIGNATURE_HEADER) !== undefined;
   const id = isSigned ? header(ID_HEADER) : (header(DELIVERY_HEADER) ?? header(ID_HEADER));
-  return id !== undefined && /^[\x21-\x7e]{1,128}$/.test(id) ? id : null;
+  return deliveryId(id);
 }
 
 function parse(body: Uint8Array): Record<string, unknown> {
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
-  } catch {
-    throw new WebhookError(400, 'the body is not JSON');
-  }
+  const json = parseJson(body);
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw new WebhookError(400, `the body is not a JSON object; ${TEMPLATE}`);
   return json as Record<string, unknown>;
 }
 
-function pushOf(body: Record<string, unknown>): Push {
-  const parsed = pushSchema.safeParse(body);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new WebhookError(400, `the body's ${issue?.path.join('.')} ${issue?.message}; ${TEMPLATE}`);
-}
-
 function movesOf(forge: string, id: string | null, push: Push): WebhookDelivery {
-  const { before, after, ref, checkout_sha, project_id } = push;
-  const path = push.project.path_with_namespace;
-  const fault = unsafeName('the repository', path) ?? unsafeName('the ref', ref);
-  if (fault) throw new WebhookError(400, fault);
-  const { kind } = parseRef(ref) ?? {};
-  if (!kind) return { kind: 'ignored', reason: `${ref} is neither a branch nor a tag` };
-  const refFault = unsafeRef(ref);
-  if (refFault) throw new WebhookError(400, refFault);
-  if (before === after) return { kind: 'ignored', reason: 'before and after are the same: a test delivery' };
+  const { before, after, ref, checkout_sha, project_id, project } = push;
   // Of an annotated tag, after is the tag object; where its commit was not found, the reading of the ref knows both.
-  const isKnown = kind === 'tag' && checkout_sha && !isZeroSha(checkout_sha);
-  const sha = isKnown ? checkout_sha : after;
-  const move = {
-    repository: `${forge}:${path}`,
+  const isKnown = parseRef(ref)?.kind === 'tag' && checkout_sha && !isZeroSha(checkout_sha);
+  return tellMove(id, {
+    forge,
+    path: project.path_with_namespace,
     projectId: String(project_id),
     ref,
-    before: isZeroSha(before) ? null : before,
-    after: isZeroSha(after) ? null : sha,
-  };
-  return { kind: 'refs', id, moves: [move] };
+    before,
+    after,
+    commit: isKnown ? checkout_sha : null,
+  });
+}
+
+/** Title and labels change it, too: whoever looks sees that nothing is to be done. */
+function mergeRequestOf(forge: string, body: Record<string, unknown>): WebhookDelivery {
+  const { project, object_attributes } = checked(mergeRequestHookSchema, body, TEMPLATE);
+  const { iid, action } = object_attributes;
+  const became = ACTIONS.get(action ?? '') ?? 'changed';
+  return changed(forge, project.path_with_namespace, `merge request !${iid} was ${became}`);
+}
+
+/** The path is the new one. */
+function movedProjectOf(forge: string, body: Record<string, unknown>, reason: string): WebhookDelivery {
+  return changed(forge, checked(movedProjectSchema, body, TEMPLATE).path_with_namespace, reason);
+}
+
+function changed(forge: string, path: string, reason: string): WebhookDelivery {
+  checkPath(path);
+  return { kind: 'changed', repository: `${forge}:${path}`, reason };
 }
