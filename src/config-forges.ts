@@ -6,6 +6,7 @@ import type { Secret } from './config-secret.ts';
 /** Parts of the schema that depend on where the file is and what its secrets are read from. */
 interface Parts {
   secret: z.ZodType<Secret>;
+  webhookSecret: z.ZodType<Secret>;
   /** A file that Git, SSH or TLS opens itself: its path. */
   existingFile: z.ZodType<string>;
   folder: string;
@@ -51,7 +52,7 @@ const API = {
 };
 
 /** @returns the schema of one forge, by its kind */
-export function forgeSchema({ secret, existingFile, folder }: Parts) {
+export function forgeSchema({ secret, webhookSecret, existingFile, folder }: Parts) {
   const plainGit = z
     .strictObject({
       kind: z.literal('git'),
@@ -73,7 +74,7 @@ export function forgeSchema({ secret, existingFile, folder }: Parts) {
       token: secret.optional(),
       ssh: z.strictObject({ key: existingFile, knownHosts: existingFile }).optional(),
       ca: existingFile.optional(),
-      webhookSecrets: z.array(secret).default([]),
+      webhookSecrets: z.array(webhookSecret).default([]),
     })
     .superRefine(({ url, token }, context) => {
       if (token === undefined || /^https?:/i.test(url)) return;
@@ -85,7 +86,7 @@ export function forgeSchema({ secret, existingFile, folder }: Parts) {
     apiUrl: webBase.optional(),
     token: secret.optional(),
     ca: existingFile.optional(),
-    webhookSecrets: z.array(secret).default([]),
+    webhookSecrets: z.array(webhookSecret).default([]),
   };
   const app = z.strictObject({
     id: z.union([z.string().min(1), z.int().transform(String)]),

@@ -30,6 +30,18 @@ export interface ConfigSources {
   readSecret(path: string): string;
 }
 
+/** Where modelhook.yaml says that a secret is; the file by its absolute path. */
+export type SecretSource = { env: string } | { file: string };
+
+/**
+ * Makes a secret that is not there yet.
+ * @param source where it is to be; null: modelhook.yaml names no place
+ */
+export type MakeSecret = (source: SecretSource | null) => string;
+
+/** A secret's value, or why there is none. */
+type Lookup = { value: string } | { fault: string; isAbsent: boolean };
+
 const readText = (path: string): string => readFileSync(path, 'utf8');
 const SYSTEM: ConfigSources = { env: process.env, readFile: readText, readSecret: readText };
 
@@ -69,8 +81,15 @@ const branch = z.string().superRefine((text, context) => {
 /** Written into commits: what Git's identity lines cannot hold is refused. */
 const identity = z.string().regex(/^[^<>\n]+$/, 'must not be empty or hold "<", ">" or a line break');
 
-/** The schema of a file read with these sources; paths in it are relative to the folder it is in. */
-function schemaOf({ env, readFile, readSecret }: ConfigSources, folder: string) {
+/**
+ * The schema of a file read with these sources; paths in it are relative to the folder it is in.
+ * @param makeSecret what takes the place of a webhook secret that is not there; null: that is a fault
+ */
+function schemaOf(
+  { env, readFile, readSecret }: ConfigSources,
+  folder: string,
+  makeSecret: MakeSecret | null,
+) {
   const path = z
     .string()
     .min(1)
@@ -80,22 +99,30 @@ function schemaOf({ env, readFile, readSecret }: ConfigSources, folder: string) 
     [z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: path })],
     'a secret is { env: NAME } or { file: PATH }; it is never written into this file',
   );
-  const secret = secretSource.transform((source, context) => {
-    let value: string | undefined;
+  function lookUp(source: SecretSource): Lookup {
     if ('env' in source) {
-      value = env[source.env];
-      if (!value)
-        context.addIssue({ code: 'custom', message: `the environment variable ${source.env} is not set` });
-    } else {
-      try {
-        value = readSecret(source.file).trimEnd();
-        if (value === '') context.addIssue({ code: 'custom', message: `the file ${source.file} is empty` });
-      } catch (error) {
-        context.addIssue({ code: 'custom', message: `the secret cannot be read: ${messageOf(error)}` });
-      }
+      const value = env[source.env];
+      if (value) return { value };
+      return { fault: `the environment variable ${source.env} is not set`, isAbsent: true };
     }
-    return value ? new Secret(value) : z.NEVER;
-  });
+    try {
+      const value = readSecret(source.file).trimEnd();
+      if (value) return { value };
+      return { fault: `the file ${source.file} is empty`, isAbsent: true };
+    } catch (error) {
+      const isAbsent = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+      return { fault: `the secret cannot be read: ${messageOf(error)}`, isAbsent };
+    }
+  }
+  const secretOr = (make: MakeSecret | null) =>
+    secretSource.transform((source, context) => {
+      const found = lookUp(source);
+      if ('value' in found) return new Secret(found.value);
+      if (make && found.isAbsent) return new Secret(make(source));
+      context.addIssue({ code: 'custom', message: found.fault });
+      return z.NEVER;
+    });
+  const secret = secretOr(null);
   /** A file that Git or SSH opens itself. */
   const existingFile = z.strictObject({ file: path }).transform(({ file }, context) => {
     try {
@@ -145,7 +172,10 @@ function schemaOf({ env, readFile, readSecret }: ConfigSources, folder: string) 
         context.addIssue({ code: 'custom', message: 'is not a store; write it as sqlite:PATH' });
         return z.NEVER;
       }),
-    forges: z.record(name, forgeSchema({ secret, existingFile, folder })),
+    forges: z.record(
+      name,
+      forgeSchema({ secret, webhookSecret: secretOr(makeSecret), existingFile, folder }),
+    ),
     policies: z.strictObject({
       repository: repositoryId,
       branch: branch.default('main'),
@@ -183,7 +213,7 @@ export type GitopsConfig = Parsed['gitops'][string];
 /** What modelhook.yaml says, with defaults applied, secrets read and paths absolute. */
 export type Config = Readonly<Parsed>;
 
-/** @returns what policies may refer to. No pull requests are made so far, and no cluster can be reached. */
+/** @returns what policies may refer to. No cluster can be reached so far. */
 export const knownNames = ({ forges, clusters, gitops }: Config): KnownNames => ({
   forges: Object.keys(forges),
   clusters: Object.entries(clusters).map(([cluster, { kserve, crd }]) => ({
@@ -191,14 +221,38 @@ export const knownNames = ({ forges, clusters, gitops }: Config): KnownNames => 
     kserve: { version: kserve ?? null, structure: crd ?? ASSUMED_KSERVE.structure },
     reachable: false,
   })),
-  gitops: Object.keys(gitops).map((repository) => ({ name: repository, pullRequests: false })),
+  gitops: Object.entries(gitops).map(([name, { repository }]) => ({
+    name,
+    pullRequests: forges[parseRepositoryId(repository)?.forge ?? '']?.kind !== 'git',
+  })),
 });
 
 /**
  * Reads modelhook.yaml.
  * @throws ConfigError with every fault, where it cannot be used
  */
-export function loadConfig(file: string, sources: ConfigSources = SYSTEM): Config {
+export const loadConfig = (file: string, sources: ConfigSources = SYSTEM): Config =>
+  load(file, sources, null);
+
+/**
+ * Reads modelhook.yaml before all webhook secrets are there.
+ * @param makeSecret called for each whose variable is not set, or whose file is missing or empty, and for each forge that
+ * names none; what it returns takes its place
+ * @throws ConfigError with every other fault
+ */
+export function loadConfigWithNewSecrets(
+  file: string,
+  makeSecret: MakeSecret,
+  sources: ConfigSources = SYSTEM,
+): Config {
+  const config = load(file, sources, makeSecret);
+  const withSecret = (forge: ForgeConfig): ForgeConfig =>
+    forge.webhookSecrets.length > 0 ? forge : { ...forge, webhookSecrets: [new Secret(makeSecret(null))] };
+  const forges = Object.entries(config.forges).map(([key, forge]) => [key, withSecret(forge)]);
+  return deepFreeze({ ...config, forges: Object.fromEntries(forges) });
+}
+
+function load(file: string, sources: ConfigSources, makeSecret: MakeSecret | null): Config {
   let text: string;
   try {
     text = sources.readFile(file);
@@ -207,7 +261,7 @@ export function loadConfig(file: string, sources: ConfigSources = SYSTEM): Confi
       { file, line: 1, column: 1, message: `the file cannot be read: ${messageOf(error)}` },
     ]);
   }
-  return parseConfig(text, file, sources);
+  return parseConfig(text, file, sources, makeSecret);
 }
 
 /**
@@ -223,9 +277,15 @@ export function loadConfigWithoutSecrets(file: string): Config {
 /**
  * Reads the text of a modelhook.yaml.
  * @param file its name, for faults and for the paths in it
+ * @param makeSecret as of loadConfigWithNewSecrets; null: a webhook secret that is not there is a fault
  * @throws ConfigError with every fault, where it cannot be used
  */
-export function parseConfig(text: string, file: string, sources: ConfigSources = SYSTEM): Config {
+export function parseConfig(
+  text: string,
+  file: string,
+  sources: ConfigSources = SYSTEM,
+  makeSecret: MakeSecret | null = null,
+): Config {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
   const faultAt = (offset: number, message: string): Fault => {
@@ -243,7 +303,7 @@ export function parseConfig(text: string, file: string, sources: ConfigSources =
     // Aliases are followed only here: one that leads nowhere, or a few that lead to millions of values.
     throw new ConfigError([faultAt(aliasOffset(document), messageOf(error))]);
   }
-  const parsed = schemaOf(sources, folder).safeParse(data);
+  const parsed = schemaOf(sources, folder, makeSecret).safeParse(data);
   if (!parsed.success) {
     const faults = parsed.error.issues
       .flatMap((issue) => explain(issue, document.hasIn(issue.path)))

@@ -34,9 +34,9 @@ export const deliverySchema = fields({
   ),
   via: doc(
     z.enum(['push', 'pullRequest']).nullish(),
-    '`push`: the commit goes to the branch at once. `pullRequest` is not built yet: with ' +
-      'modelhook.yaml at hand it is a fault.',
-    { examples: ['push'], default: 'push' },
+    '`push`: the commit goes to the branch at once. `pullRequest`: it goes to a branch of its own with a pull request, ' +
+      'one a target, and the rollout waits until people have merged or closed that. Plain Git servers have none.',
+    { examples: ['pullRequest'], default: 'push' },
   ),
   adopt: doc(
     z.boolean().nullish(),

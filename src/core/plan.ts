@@ -141,6 +141,7 @@ export function makePlan(input: PlanInput): Plan {
     pod: conventions.pod,
     container: conventions.container,
     gitops: policy.delivery.gitops,
+    via: policy.delivery.via,
     path,
     adopt: policy.delivery.adopt,
     updateExisting: policy.updateExisting,

@@ -139,7 +139,7 @@ function resolveDelivery(
   if (delivery?.via === 'pullRequest' && repository && !repository.pullRequests)
     fault(
       ['spec', 'delivery', 'via'],
-      `modelhook makes no pull requests in GitOps repository "${repository.name}"; use via: push`,
+      `the forge of GitOps repository "${repository.name}" has no pull requests; use via: push`,
     );
   return name;
 }

@@ -47,10 +47,17 @@ export const modeConflict = (
 
 /** What a delivery left behind. Identical content makes no commit, and is a success all the same. */
 export interface Receipt {
-  /** The GitOps commit that put it there; null where nothing had to change. */
+  /** The GitOps commit that put it there; null where nothing had to change, or the forge does not tell the merge's. */
   commit: string | null;
   path: string | null;
-  pullRequest: string | null;
+}
+
+/** The pull request a delivery goes through. */
+export interface PullRequestReference {
+  number: number;
+  /** As people write it: `#12` or `!12`. */
+  label: string;
+  url: string;
 }
 
 /** One line of a rollout's timeline. */
@@ -89,6 +96,8 @@ export interface Rollout {
   /** The rendered InferenceService, YAML; null until then. */
   manifest: string | null;
   receipt: Receipt | null;
+  /** null: there is none, or not yet. */
+  pullRequest: PullRequestReference | null;
   endpoints: { internal: string | null; external: string | null };
   /** Tries of the current stage that failed. */
   attempts: number;
@@ -98,8 +107,9 @@ export interface Rollout {
 
 /** What the deliver stage and the rollout's page need of a plan: it is stored, so restarts decide nothing twice. */
 export interface PlanSummary {
-  /** The delivery target's name: a key of `gitops` in modelhook.yaml. */
+  /** A key of `gitops` in modelhook.yaml. */
   gitops: string;
+  via: 'push' | 'pullRequest';
   path: string;
   adopt: boolean;
   updateExisting: boolean;
@@ -111,6 +121,10 @@ export interface PlanSummary {
   decisions: string[];
   warnings: string[];
 }
+
+/** @returns what stands for the delivery target of a plan: one batch at a time goes to each */
+export const destinationOf = ({ gitops, via }: Pick<PlanSummary, 'gitops' | 'via'>): string =>
+  via === 'pullRequest' ? `pull requests/${gitops}` : `gitops/${gitops}`;
 
 /** @returns whether nothing follows this phase. `delivered` is final when nothing observes the cluster, that is when no stage is left. */
 export const isFinal = (rollout: Pick<Rollout, 'phase' | 'stage'>): boolean => rollout.stage === null;

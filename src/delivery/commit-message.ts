@@ -4,11 +4,15 @@ import type { Delivery } from './target.ts';
 /** Finds the commit of a rollout whose push outlived the controller that made it. */
 export const ROLLOUT_TRAILER = 'Modelhook-Rollout';
 
+/** @returns what happens, in one line */
+export const subjectOf = ({ target, revision, environment }: Delivery): string =>
+  `deploy ${target.name} ${revision} to ${environment}`;
+
 /** @returns subject, reason and trailers */
 export function commitMessage(delivery: Delivery): string {
-  const { target, revision, environment, why, rolloutId, repository, sha, policy, policyRevision } = delivery;
+  const { why, rolloutId, repository, sha, policy, policyRevision } = delivery;
   return [
-    `deploy ${target.name} ${revision} to ${environment}`,
+    subjectOf(delivery),
     '',
     why,
     '',

@@ -24,12 +24,17 @@ export function deliveryOf(rolloutId: string, given: Partial<Delivery> = {}): De
     policyRevision: 'd'.repeat(40),
     environment: 'production',
     why: 'It matches.',
+    decisions: [],
+    warnings: [],
+    page: `https://modelhook.example.com/rollouts/${rolloutId}`,
     target,
     path: `default/models/${target.name}.yaml`,
     manifest: manifestOf(repository, target, revision),
     adopt: false,
     updateExisting: true,
     modes: ['Standard'],
+    pullRequest: null,
+    formerNames: [],
     ...given,
   };
 }

@@ -2,8 +2,6 @@
  * Delivery to a GitOps repository: a bare mirror and fast-import, one commit a rollout, one push a batch
  * (docs/decisions/0005-git-without-a-work-tree.md).
  */
-import { stripVTControlCharacters } from 'node:util';
-import { StalledError } from '../core/errors.ts';
 import { shortSha } from '../core/ref-event.ts';
 import { type Identity, importCommits } from '../git/fast-import.ts';
 import { GitError, git } from '../git/git.ts';
@@ -11,6 +9,7 @@ import type { Mirror } from '../git/mirror.ts';
 import type { Log } from '../telemetry/log.ts';
 import { commitMessage, ROLLOUT_TRAILER } from './commit-message.ts';
 import { judge } from './ownership.ts';
+import { refusedBy, rejection } from './refusal.ts';
 import type { Delivery, DeliveryOutcome, DeliveryTarget } from './target.ts';
 import { readTree } from './tree.ts';
 
@@ -214,8 +213,8 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
       });
     } catch (error) {
       head = undefined; // whatever happened, the branch is asked before the next word is said about it
-      if (error instanceof GitError && rejection(error) !== null)
-        return { error, transient: TRANSIENT.test(rejection(error) ?? '') };
+      const rejected = error instanceof GitError ? rejection(error) : null;
+      if (error instanceof GitError && rejected) return { error, transient: !rejected.isFinal };
       for (const { rolloutId } of changes) unanswered.add(rolloutId);
       throw error;
     }
@@ -260,27 +259,4 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
   };
 }
 
-const receipt = (commit: string | null, path: string) => ({ commit, path, pullRequest: null });
-
-/** The server's word on our ref in `git push --porcelain`: `!<tab><from>:<to><tab>[remote rejected] (why)`. */
-const rejection = (error: GitError): string | null => /^!\t\S+\t(.*)$/m.exec(error.stdout)?.[1] ?? null;
-
-/** Refusals that are not the server's will: a full disk, a lock that another push holds, a branch that moved and moved back. */
-const TRANSIENT =
-  /stale info|fetch first|non-fast-forward|unpacker error|failed to update ref|failed to lock|cannot lock|incorrect old value|internal error/i;
-
-/** What the person who pushed reads when the server's hook or rule says no: its own words. */
-function refusedBy(name: string, error: GitError): StalledError {
-  const words = stripVTControlCharacters(error.stderr)
-    .split('\n')
-    .filter((line) => line.startsWith('remote:'))
-    .map((line) => line.slice('remote:'.length).trim())
-    .filter(Boolean)
-    .join(' ');
-  const why = words || rejection(error) || error.message;
-  return new StalledError(
-    `${name} refused the push: ${why}`,
-    'change what it objects to, or let its rule accept modelhook; then delete the tag and push it once more',
-    { cause: error },
-  );
-}
+const receipt = (commit: string | null, path: string) => ({ commit, path });

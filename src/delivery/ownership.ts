@@ -49,7 +49,7 @@ const unchanged = ({ path }: Delivery, where: string, manifest: string): Judgeme
 
 /** @returns why what is there is not ours to replace; null where it is */
 function refusalOf(delivery: Delivery, present: ManagedManifest, where: string): StalledError | null {
-  const { path, policy, repository, target, adopt } = delivery;
+  const { path, policy, repository, formerNames, target, adopt } = delivery;
   const { namespace, name } = target;
   if (!present.managed && !adopt)
     return new StalledError(
@@ -61,7 +61,7 @@ function refusalOf(delivery: Delivery, present: ManagedManifest, where: string):
       `${path} in ${where} holds ${present.documents} documents, and would be left with one`,
       `give ${namespace}/${name} a file of its own, or set another delivery.path in policy "${policy}"`,
     );
-  if (present.repository !== null && present.repository !== repository)
+  if (present.repository !== null && ![repository, ...formerNames].includes(present.repository))
     return new StalledError(
       `${namespace}/${name} in ${where} belongs to ${present.repository}, which deployed it first; ${repository} cannot take it`,
       `give policy "${policy}" another target.name or target.namespace for ${repository}`,

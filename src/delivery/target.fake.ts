@@ -36,7 +36,7 @@ export function createFakeTarget(name: string): FakeTarget {
         else if (judgement.kind === 'keep')
           outcomes.set(rolloutId, {
             kind: 'delivered',
-            receipt: { commit: null, path, pullRequest: null },
+            receipt: { commit: null, path },
             message: judgement.message,
             manifest: judgement.manifest,
           });
@@ -45,7 +45,7 @@ export function createFakeTarget(name: string): FakeTarget {
           const commit = commitOf(delivery);
           outcomes.set(rolloutId, {
             kind: 'delivered',
-            receipt: { commit, path, pullRequest: null },
+            receipt: { commit, path },
             message: `Committed ${shortSha(commit)} to ${name}`,
             manifest: judgement.manifest,
           });

@@ -3,7 +3,7 @@ import { StalledError } from '../core/errors.ts';
 import { policyText } from '../core/policy.fixture.ts';
 import type { Rollout } from '../core/rollout.ts';
 import { createFakeTarget } from '../delivery/target.fake.ts';
-import type { Delivery, DeliveryTarget } from '../delivery/target.ts';
+import type { Delivery, DeliveryOutcome, DeliveryTarget } from '../delivery/target.ts';
 import { createDeliver } from './deliver.ts';
 import {
   createSite,
@@ -24,7 +24,7 @@ async function siteWithTwo(): Promise<Site> {
     'edge',
   );
   site.policies.set = policySet('c0ffee', policyText(), edge);
-  site.targets.set('edge', createFakeTarget('edge'));
+  site.targets.set('gitops/edge', createFakeTarget('edge'));
   return site;
 }
 
@@ -39,7 +39,7 @@ async function planned(site: Site, path = 'ml/iris', tag = 'v1.0.0'): Promise<Ro
 
 /** Holds every delivery of a target until it is let go. */
 function hold(site: Site, name: string): { begun: Promise<void>; letGo: () => void; batches: number[] } {
-  const target = site.targets.get(name);
+  const target = site.targets.get(`gitops/${name}`);
   if (!target) throw new Error(`there is no target ${name}`);
   const begun = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
@@ -52,7 +52,7 @@ function hold(site: Site, name: string): { begun: Promise<void>; letGo: () => vo
       return target.deliver(batch, stillWanted);
     },
   };
-  site.targets.set(name, { ...target, ...held });
+  site.targets.set(`gitops/${name}`, { ...target, ...held });
   return { begun: begun.promise, letGo: gate.resolve, batches };
 }
 
@@ -67,11 +67,7 @@ describe('a planned rollout', () => {
       stage: null,
       finishedAt: NOON,
       message: expect.stringMatching(/^Committed [0-9a-f]{7} to fleet$/),
-      receipt: {
-        commit: expect.stringMatching(/^[0-9a-f]{40}$/),
-        path: 'default/vision/iris.yaml',
-        pullRequest: null,
-      },
+      receipt: { commit: expect.stringMatching(/^[0-9a-f]{40}$/), path: 'default/vision/iris.yaml' },
     });
   });
 
@@ -85,7 +81,7 @@ describe('a planned rollout', () => {
         return new Map();
       },
     };
-    await runStage(createDeliver({ ...site, targets: new Map([['fleet', target]]) }));
+    await runStage(createDeliver({ ...site, targets: new Map([['gitops/fleet', target]]) }));
     expect(told).toMatchObject([
       {
         why:
@@ -107,6 +103,64 @@ describe('a planned rollout', () => {
     site.fleet.files.set('default/vision/iris.yaml', manifest ?? '');
     await runStage(createDeliver(site));
     expect(await site.rollout(id)).toMatchObject({ phase: 'delivered', receipt: { commit: null } });
+  });
+
+  it('by pull request waits for that, every interval and at each hint, and ends with it', async () => {
+    const site = await createSite();
+    const viaRequest = policyText({ delivery: { gitops: 'fleet', via: 'pullRequest' } });
+    site.policies.set = policySet('c0ffee', viaRequest);
+    const { id } = await planned(site);
+    const pullRequest = { number: 12, label: '!12', url: 'https://gitlab.example.com/12' };
+    const told: Delivery[] = [];
+    let outcome: DeliveryOutcome = { kind: 'proposed', pullRequest, message: 'Waiting for !12' };
+    const target: DeliveryTarget = {
+      async deliver(batch) {
+        told.push(...batch);
+        return new Map(batch.map(({ rolloutId }) => [rolloutId, outcome]));
+      },
+    };
+    const deliver = createDeliver({ ...site, targets: new Map([['pull requests/fleet', target]]) });
+    expect(await runStage(deliver)).toBe(1);
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'pending',
+      stage: 'deliver',
+      message: 'Waiting for !12',
+      pullRequest,
+      receipt: null,
+    });
+    expect(await runStage(deliver)).toBe(0);
+    site.clock.now += site.interval;
+    expect(await runStage(deliver)).toBe(1);
+    await site.store.rollouts.lookAtPullRequests(['pull requests/fleet']);
+    expect(await runStage(deliver)).toBe(1);
+    expect((await site.rollout(id)).transitions).toHaveLength(2);
+    outcome = { kind: 'cancelled', message: 'Cancelled: !12 was closed without being merged' };
+    await site.store.rollouts.lookAtPullRequests(['pull requests/fleet']);
+    await runStage(deliver);
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'cancelled',
+      stage: null,
+      message: outcome.message,
+      receipt: null,
+    });
+    expect(told.map((each) => each.pullRequest)).toEqual([null, pullRequest, pullRequest, pullRequest]);
+    expect(told[0]).toMatchObject({
+      page: `https://modelhook.example.com/rollouts/${id}`,
+      formerNames: [],
+      decisions: expect.arrayContaining([expect.stringMatching(/./)]),
+    });
+  });
+
+  it('by pull request to a forge that has none fails for a person to mend it', async () => {
+    const site = await createSite();
+    site.policies.set = policySet('c0ffee', policyText({ delivery: { gitops: 'fleet', via: 'pullRequest' } }));
+    const { id } = await planned(site);
+    await runStage(createDeliver(site));
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'failed',
+      message:
+        'the forge of GitOps repository "fleet" has no pull requests; set delivery.via: push in the policy',
+    });
   });
 
   it('keeps its receipt through a store that could not be written, and is not delivered twice', async () => {
@@ -201,7 +255,7 @@ describe('two GitOps repositories', () => {
     const rose = await planned(site, 'edge/rose');
     expect(await runStage(createDeliver(site))).toBe(2);
     expect(site.fleet.batches).toEqual([[iris.id]]);
-    expect(site.targets.get('edge')?.batches).toEqual([[rose.id]]);
+    expect(site.targets.get('gitops/edge')?.batches).toEqual([[rose.id]]);
   });
 });
 
@@ -288,7 +342,7 @@ describe('a delivery that fails', () => {
     const site = await createSite();
     const { id } = await planned(site);
     const broken: DeliveryTarget = { deliver: () => Promise.reject(new Error('no memory')) };
-    const deliver = createDeliver({ ...site, targets: new Map([['fleet', broken]]) });
+    const deliver = createDeliver({ ...site, targets: new Map([['gitops/fleet', broken]]) });
     await runStage(deliver);
     expect(await site.rollout(id)).toMatchObject({ stage: 'deliver', attempts: 1 });
     site.clock.now += MINUTE;

@@ -1,8 +1,12 @@
-/** Planned rollouts → their delivery target, in batches: what arrives during a push goes with the next. */
+/**
+ * Planned rollouts → their delivery target, in batches: what arrives during a push goes with the next. What waits for its
+ * pull request comes by again: when a webhook tells of a change, and every interval all the same.
+ */
 import { StalledError } from '../core/errors.ts';
 import { shortSha } from '../core/ref-event.ts';
-import type { PlanSummary, Rollout, Target } from '../core/rollout.ts';
+import { destinationOf, type PlanSummary, type Rollout, type Target } from '../core/rollout.ts';
 import type { Delivery, DeliveryOutcome, DeliveryTarget } from '../delivery/target.ts';
+import type { RolloutChange } from '../store/store.ts';
 import { type SettleDeps, settleFailure } from './retry.ts';
 import type { Stage } from './stage.ts';
 
@@ -15,22 +19,26 @@ const GATHER = 2000;
 const BATCH = 1000;
 
 export interface DeliverDeps extends SettleDeps {
-  /** By the names policies use. */
+  /** By destination (core/rollout.ts). */
   targets: ReadonlyMap<string, DeliveryTarget>;
+  /** The base of links. */
+  publicUrl: () => string;
+  /** Milliseconds between two looks at a pull request that nobody tells of. */
+  interval: number;
 }
 
 type Planned = Rollout & { plan: PlanSummary; target: Target; manifest: string };
 
 export function createDeliver(deps: DeliverDeps): Stage {
-  const { store, targets, persist, now, log } = deps;
+  const { store, targets, interval, persist, now, log } = deps;
   /** Targets with a batch on its way: the next one waits, and grows meanwhile. */
   const busy = new Set<string>();
   /** When the last batch began. */
   let began = 0;
 
-  async function deliver(name: string, batch: readonly Planned[]): Promise<void> {
+  async function deliver(destination: string, batch: readonly Planned[]): Promise<void> {
     try {
-      const outcomes = await targetOf(name).deliver(batch.map(deliveryOf), (ids) =>
+      const outcomes = await targetOf(destination, batch).deliver(await deliveriesOf(batch), (ids) =>
         persist(() => store.rollouts.stillWanted(ids)),
       );
       await Promise.all(batch.map((rollout) => settle(rollout, outcomes.get(rollout.id))));
@@ -40,26 +48,55 @@ export function createDeliver(deps: DeliverDeps): Stage {
     }
   }
 
-  function targetOf(name: string): DeliveryTarget {
-    const target = targets.get(name);
+  function targetOf(destination: string, [first]: readonly Planned[]): DeliveryTarget {
+    const target = targets.get(destination);
     if (target) return target;
-    throw new StalledError(
-      `the GitOps repository "${name}" is not configured`,
-      'add it to gitops in modelhook.yaml, or name another in the policy',
+    const name = first?.plan.gitops;
+    throw targets.has(destinationOf({ gitops: name ?? '', via: 'push' }))
+      ? new StalledError(
+          `the forge of GitOps repository "${name}" has no pull requests`,
+          'set delivery.via: push in the policy',
+        )
+      : new StalledError(
+          `the GitOps repository "${name}" is not configured`,
+          'add it to gitops in modelhook.yaml, or name another in the policy',
+        );
+  }
+
+  async function deliveriesOf(batch: readonly Planned[]): Promise<Delivery[]> {
+    const repositories = [...new Set(batch.map(({ repository }) => repository))];
+    const formerNames = await store.repositories.formerNames(repositories);
+    return batch.map((rollout) =>
+      deliveryOf(rollout, deps.publicUrl(), formerNames.get(rollout.repository) ?? []),
     );
   }
 
   async function settle(rollout: Planned, outcome: DeliveryOutcome | undefined): Promise<void> {
-    if (outcome?.kind === 'delivered') {
-      const { receipt, message, manifest } = outcome;
-      await persist(() =>
-        store.rollouts.advance(rollout.id, { phase: 'delivered', stage: null, message, receipt, manifest }),
-      );
-      log.info({ rollout: rollout.id, commit: receipt.commit, path: receipt.path }, 'rollout delivered');
-    } else if (outcome?.kind !== 'dropped') {
-      // A target that forgets one would leave it leased for as long as this process lives.
-      const error = outcome?.error ?? new TypeError(`the target gave rollout ${rollout.id} no outcome`);
-      await settleFailure(deps, rollout, error);
+    const advance = (change: RolloutChange) => persist(() => store.rollouts.advance(rollout.id, change));
+    switch (outcome?.kind) {
+      case 'delivered': {
+        const { receipt, message, manifest } = outcome;
+        await advance({ phase: 'delivered', stage: null, message, receipt, manifest });
+        log.info({ rollout: rollout.id, commit: receipt.commit, path: receipt.path }, 'rollout delivered');
+        return;
+      }
+      case 'proposed': {
+        const { pullRequest, message } = outcome;
+        const again = { attempts: 0, waitingSince: null, dueAt: now() + interval };
+        await advance({ pullRequest, message, ...again });
+        return;
+      }
+      case 'cancelled':
+        await advance({ phase: 'cancelled', stage: null, message: outcome.message });
+        log.info({ rollout: rollout.id, reason: outcome.message }, 'rollout cancelled');
+        return;
+      case 'failed':
+        return settleFailure(deps, rollout, outcome.error);
+      case 'dropped':
+        return;
+      default:
+        // A target that forgets one would leave it leased for as long as this process lives.
+        await settleFailure(deps, rollout, new TypeError(`the target gave rollout ${rollout.id} no outcome`));
     }
   }
 
@@ -69,8 +106,8 @@ export function createDeliver(deps: DeliverDeps): Stage {
     yields: false,
     async claim(_limit, pressed) {
       if (pressed && now() - began < GATHER) return [];
-      const rollouts = await store.rollouts.claim('deliver', BATCH, { gitops: [...busy] });
-      const batches = Map.groupBy(rollouts.filter(isPlanned), ({ plan }) => plan.gitops);
+      const rollouts = await store.rollouts.claim('deliver', BATCH, { destinations: [...busy] });
+      const batches = Map.groupBy(rollouts.filter(isPlanned), ({ plan }) => destinationOf(plan));
       if (batches.size > 0) began = now();
       return [...batches].map(([name, batch]) => {
         busy.add(name);
@@ -84,11 +121,14 @@ export function createDeliver(deps: DeliverDeps): Stage {
 const isPlanned = (rollout: Rollout): rollout is Planned =>
   rollout.plan !== null && rollout.target !== null && rollout.manifest !== null;
 
-function deliveryOf(rollout: Planned): Delivery {
+function deliveryOf(rollout: Planned, publicUrl: string, formerNames: readonly string[]): Delivery {
   const { id, repository, sha, ref, revision, policy, policyRevision, environment, target, manifest, plan } =
     rollout;
   return {
     rolloutId: id,
+    formerNames,
+    page: `${publicUrl}/rollouts/${id}`,
+    pullRequest: rollout.pullRequest,
     repository,
     sha,
     revision,
@@ -96,6 +136,8 @@ function deliveryOf(rollout: Planned): Delivery {
     policyRevision,
     environment,
     why: `${ref} of ${repository} points to ${shortSha(sha)}.\n${plan.why}`,
+    decisions: plan.decisions,
+    warnings: plan.warnings,
     target,
     path: plan.path,
     manifest,

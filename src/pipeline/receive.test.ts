@@ -3,7 +3,7 @@ import type { RefMove } from '../core/ref-event.ts';
 import { FakeForge } from '../forge/forge.fake.ts';
 import { type WebhookDelivery, WebhookError } from '../forge/forge.ts';
 import { StoreUnavailableError } from '../store/store.ts';
-import { createSite } from './pipeline.fixture.ts';
+import { createSite, NOON } from './pipeline.fixture.ts';
 import { createReceive } from './receive.ts';
 
 const TAG = 'refs/tags/v1.0.0';
@@ -63,6 +63,25 @@ describe('a delivery', () => {
     const forge = forgeThatSays({ kind: 'ignored', reason: 'a ping' });
     expect(await createReceive(site)(forge, NOTHING)).toEqual({ status: 'ignored', reason: 'a ping' });
     expect(await site.events()).toEqual([]);
+  });
+
+  it('of something else that changed wakes who waits for that, and makes no event', async () => {
+    const site = await createSite();
+    const looked: (readonly string[])[] = [];
+    const lookAtPullRequests = async (destinations: readonly string[]) => void looked.push(destinations);
+    const store = { ...site.store, rollouts: { ...site.store.rollouts, lookAtPullRequests } };
+    const receive = createReceive({ ...site, store });
+    const changed = { kind: 'changed', repository: 'plain:fleet', reason: '#12 was merged' } as const;
+    expect(await receive(forgeThatSays(changed), NOTHING)).toEqual({
+      status: 'ignored',
+      reason: '#12 was merged: no ref moved, and who waits for it looks now',
+    });
+    expect(looked).toEqual([['pull requests/fleet']]);
+    expect(await site.events()).toEqual([]);
+    expect(await site.store.repositories.claimListings(10, NOON + 1)).toContain('plain:fleet');
+    const pushed = move({ repository: 'plain:fleet', ref: 'refs/heads/main' });
+    await receive(site.forge, site.forge.delivery(pushed));
+    expect(looked[1]).toEqual(['pull requests/fleet']);
   });
 
   it('of no ref at all is ignored', async () => {

@@ -16,7 +16,14 @@ export type Received =
  */
 export type Receive = (forge: Forge, request: WebhookRequest) => Promise<Received>;
 
-export function createReceive({ store, log }: { store: Store; log: Log }): Receive {
+export interface ReceiveDeps {
+  store: Store;
+  /** The destinations (core/rollout.ts) whose pull requests are in a repository. */
+  pullRequestsIn: (repository: string) => readonly string[];
+  log: Log;
+}
+
+export function createReceive({ store, pullRequestsIn, log }: ReceiveDeps): Receive {
   async function take(move: RefMove, delivery: string | null): Promise<Received> {
     const recorded = await store.events.record(move, 'webhook', delivery);
     const { repository, ref } = move;
@@ -35,6 +42,13 @@ export function createReceive({ store, log }: { store: Store; log: Log }): Recei
       log.info({ forge: forge.name, reason: delivery.reason }, 'webhook ignored');
       return { status: 'ignored', reason: delivery.reason };
     }
+    if (delivery.kind === 'changed') {
+      const { repository, reason } = delivery;
+      log.info({ repository, reason }, 'something else of a repository changed');
+      await store.repositories.lookAgain(repository);
+      await store.rollouts.lookAtPullRequests(pullRequestsIn(repository));
+      return { status: 'ignored', reason: `${reason}: no ref moved, and who waits for it looks now` };
+    }
     const answers: Received[] = [];
     for (const move of delivery.moves) {
       // A delivery's id deduplicates within its forge, and a delivery may carry several refs.
@@ -42,6 +56,9 @@ export function createReceive({ store, log }: { store: Store; log: Log }): Recei
         await take(move, delivery.id === null ? null : `${forge.name} ${delivery.id} ${move.ref}`),
       );
     }
+    // A merge moves the branch it goes to, and a request ends with its branch.
+    for (const repository of new Set(delivery.moves.map((move) => move.repository)))
+      await store.rollouts.lookAtPullRequests(pullRequestsIn(repository));
     // One answer for all: the first event, if there is one.
     const telling = answers.find(({ status }) => status !== 'ignored') ?? answers[0];
     return telling ?? { status: 'ignored', reason: 'the delivery names no branch or tag' };

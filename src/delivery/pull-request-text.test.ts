@@ -1,0 +1,34 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { deliveryOf } from './contract.ts';
+import { supersededText, textOf, titleOf } from './pull-request-text.ts';
+
+/** What of a Markdown text is outside of its blocks of code. */
+function outside(markdown: string): string {
+  const kept: string[] = [];
+  let fence: string | null = null;
+  for (const line of markdown.split('\n')) {
+    const [, marks = ''] = /^(`{3,})/.exec(line) ?? [];
+    if (fence === null && marks !== '') fence = marks;
+    else if (fence !== null && line.startsWith(fence) && /^`+\s*$/.test(line)) fence = null;
+    else if (fence === null) kept.push(line);
+  }
+  expect(fence).toBeNull();
+  return kept.join('\n');
+}
+
+test('what comes from refs, policies and model cards is only ever in blocks of code', () => {
+  const hostile = fc.stringMatching(/^[@#!/`\n a-z<>[\]()]{0,40}$/).map((text) => `${text}@everyone`);
+  fc.assert(
+    fc.property(hostile, hostile, fc.array(hostile, { maxLength: 3 }), (revision, policy, lines) => {
+      const delivery = deliveryOf('r1', { revision, policy, decisions: lines, warnings: lines, why: policy });
+      for (const text of [textOf(delivery), supersededText(delivery)])
+        expect(outside(text)).not.toContain('@');
+    }),
+  );
+});
+
+test('a title is the subject of the commit, and addresses nobody', () => {
+  expect(titleOf(deliveryOf('r1'))).toBe('deploy iris v1.0.0 to production');
+  expect(titleOf(deliveryOf('r1', { revision: 'v1@somebody' }))).not.toContain('@somebody');
+});

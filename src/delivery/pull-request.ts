@@ -1,0 +1,221 @@
+/**
+ * Delivery by pull request: one branch and one request a target, made anew for every rollout until people have merged
+ * or closed it. Each pass looks at the branch, the base and the request, and does what is missing, so that a pass that
+ * ended halfway is only another state to go on from.
+ */
+import { StalledError, WaitingError } from '../core/errors.ts';
+import { shortSha } from '../core/ref-event.ts';
+import type { PullRequestReference } from '../core/rollout.ts';
+import type { PullRequest, PullRequests } from '../forge/forge.ts';
+import type { Identity } from '../git/fast-import.ts';
+import type { Mirror } from '../git/mirror.ts';
+import type { Log } from '../telemetry/log.ts';
+import { judge } from './ownership.ts';
+import { createProposals, headOf, PREFIX } from './proposals.ts';
+import { needlessText, supersededText, textOf, titleOf } from './pull-request-text.ts';
+import type { Delivery, DeliveryOutcome, DeliveryTarget } from './target.ts';
+import { readTree, type Tree } from './tree.ts';
+
+export interface PullRequestTargetOptions {
+  /** The GitOps repository's key in modelhook.yaml. */
+  name: string;
+  /** Its id. */
+  repository: string;
+  /** The branch that requests go to. */
+  branch: string;
+  author: Identity;
+  /** Of its own: pushes to the branch itself use another at the same time. */
+  mirror: Mirror;
+  pullRequests: PullRequests;
+  /** Milliseconds since the epoch. */
+  now: () => number;
+  log: Log;
+}
+
+/** How soon a branch is looked for again that was pushed a moment ago. */
+const LOOK_AGAIN = 30_000;
+
+type IsWanted = () => Promise<boolean>;
+
+/** What a pass found. */
+interface Situation {
+  /** The head of the base. */
+  base: string;
+  tree: Tree;
+  open: readonly PullRequest[];
+}
+
+export function createPullRequestTarget(options: PullRequestTargetOptions): DeliveryTarget {
+  const { name, repository, branch, mirror, pullRequests, log } = options;
+  const proposals = createProposals(options);
+
+  async function look(batch: readonly Delivery[]): Promise<Situation> {
+    // In this order: a request that was merged in between is then no longer open, and its merge is looked for.
+    const open = await pullRequests.listOpen(repository, PREFIX);
+    await proposals.fetch();
+    const base = await mirror.fetchBranch(branch);
+    if (base === null)
+      throw new StalledError(
+        `${name} has no branch "${branch}" to make a pull request into`,
+        'push a first commit to it, or correct gitops in modelhook.yaml',
+      );
+    const paths = batch.map(({ path }) => path);
+    return { base, tree: await readTree(mirror, base, paths), open };
+  }
+
+  async function settle(
+    delivery: Delivery,
+    situation: Situation,
+    isWanted: IsWanted,
+  ): Promise<DeliveryOutcome> {
+    const request = await requestOf(delivery, situation);
+    if (request && !isOpen(request)) return endOf(delivery, request);
+    const judgement = judge(delivery, situation.tree.at(delivery.path), name);
+    switch (judgement.kind) {
+      case 'refuse':
+        return { kind: 'failed', error: judgement.error };
+      case 'keep': {
+        const { message, manifest } = judgement;
+        return (
+          (request && (await withdraw(delivery, request, isWanted))) ?? {
+            kind: 'delivered',
+            receipt: { commit: null, path: delivery.path },
+            message,
+            manifest,
+          }
+        );
+      }
+      case 'write':
+        if (!(await isWanted())) return { kind: 'dropped' };
+        return propose({ ...delivery, manifest: judgement.manifest }, situation.base, request);
+    }
+  }
+
+  const isOpen = ({ state, base }: PullRequest): boolean => state === 'open' && base === branch;
+
+  /** @returns the open request of a delivery's branch; else the one that it waited for, whatever became of that */
+  async function requestOf(delivery: Delivery, { open }: Situation): Promise<PullRequest | undefined> {
+    const { pullRequest: known } = delivery;
+    const head = headOf(delivery);
+    const listed = open.find((each) => each.head === head && each.base === branch);
+    // A list may lag behind.
+    return listed ?? (known === null ? undefined : pullRequests.get(repository, known.number));
+  }
+
+  /**
+   * Closes a request that has nothing left to merge.
+   * @returns what became of it, where it was merged since it was listed; null else
+   */
+  async function withdraw(
+    delivery: Delivery,
+    listed: PullRequest,
+    isWanted: IsWanted,
+  ): Promise<DeliveryOutcome | null> {
+    const request = await pullRequests.get(repository, listed.number);
+    if (request.state === 'merged' && delivery.pullRequest?.number === request.number)
+      return endOf(delivery, request);
+    if (!isOpen(request) || !(await isWanted())) return null;
+    await pullRequests.comment(repository, request.number, needlessText(name, delivery.path));
+    await pullRequests.edit(repository, request.number, { state: 'closed' });
+    log.info({ gitops: name, pullRequest: request.url }, 'pull request closed: nothing is left to merge');
+    return null;
+  }
+
+  /** @returns how a rollout ends whose request is no longer open, or goes elsewhere */
+  async function endOf(delivery: Delivery, request: PullRequest): Promise<DeliveryOutcome> {
+    const { label, state, base, mergeCommit } = request;
+    const cancelled = (why: string): DeliveryOutcome => ({
+      kind: 'cancelled',
+      message: `Cancelled: ${label} ${why}`,
+    });
+    if (base !== branch) return cancelled(`goes to ${base} now, not to ${branch}`);
+    if (state === 'closed') return cancelled('was closed without being merged');
+    const { path, manifest } = delivery;
+    // The branch was fetched before we knew of the merge.
+    const fetched = await mirror.fetchBranch(branch);
+    const entry = (await readTree(mirror, mergeCommit ?? fetched, [path])).at(path);
+    if (entry.kind !== 'file') return cancelled(`was merged without ${path}`);
+    const how = mergeCommit
+      ? `Committed ${shortSha(mergeCommit)} to ${name} with ${label}`
+      : `Merged ${label} into ${name}`;
+    return {
+      kind: 'delivered',
+      receipt: { commit: mergeCommit, path },
+      message: entry.text === manifest ? how : `${how}, changed by its reviewers`,
+      manifest: entry.text,
+    };
+  }
+
+  /** Brings branch and request to where this delivery wants them. */
+  async function propose(
+    delivery: Delivery,
+    base: string,
+    open: PullRequest | undefined,
+  ): Promise<DeliveryOutcome> {
+    const head = headOf(delivery);
+    const proposal = await proposals.read(head, base);
+    const { tip, isTouched, rollouts } = proposal;
+    if (delivery.pullRequest !== null && tip === null) return abandon(head, delivery.pullRequest);
+    const isThere = rollouts.has(delivery.rolloutId);
+    if (!isThere || (await proposals.isOutdated(proposal, delivery.path, base)))
+      // What people added to our branch stays below what we add.
+      await proposals.push(delivery, head, tip, open && tip !== null && isTouched ? tip : base);
+    const { number, label, url } = await ask(delivery, head, open);
+    if (open && !isThere) await pullRequests.comment(repository, number, supersededText(delivery));
+    const pullRequest = { number, label, url };
+    return { kind: 'proposed', pullRequest, message: waitingFor(pullRequest) };
+  }
+
+  /** Somebody deleted the branch: on most forges that closes the request as well. */
+  async function abandon(head: string, known: PullRequestReference): Promise<DeliveryOutcome> {
+    if (proposals.isYoung(head)) throw new WaitingError(waitingFor(known), LOOK_AGAIN);
+    await pullRequests.edit(repository, known.number, { state: 'closed' });
+    return { kind: 'cancelled', message: `Cancelled: the branch of ${known.label} was deleted` };
+  }
+
+  const waitingFor = ({ label }: PullRequestReference): string =>
+    `Waiting for ${label} to be merged into ${branch} of ${name}`;
+
+  /** Opens the request, or makes the open one say what it is about now. What people wrote since then stays. */
+  async function ask(delivery: Delivery, head: string, open: PullRequest | undefined): Promise<PullRequest> {
+    const words = { title: titleOf(delivery), text: textOf(delivery) };
+    if (!open) {
+      const opened = await pullRequests.open(repository, { head, base: branch, ...words });
+      log.info({ gitops: name, rollout: delivery.rolloutId, pullRequest: opened.url }, 'pull request opened');
+      return opened;
+    }
+    if (!open.text.includes(delivery.rolloutId)) {
+      await pullRequests.edit(repository, open.number, words);
+      log.info({ gitops: name, rollout: delivery.rolloutId, pullRequest: open.url }, 'pull request updated');
+    }
+    return open;
+  }
+
+  return {
+    async deliver(batch, stillWanted) {
+      const outcomes = new Map<string, DeliveryOutcome>();
+      try {
+        const situation = await look(batch);
+        for (const delivery of batch) {
+          const { rolloutId } = delivery;
+          const isWanted = async () => (await stillWanted([rolloutId])).has(rolloutId);
+          outcomes.set(rolloutId, await ownFault(() => settle(delivery, situation, isWanted)));
+        }
+      } catch (error) {
+        // The forge or the server fails: those that come next would only fail like this one.
+        for (const { rolloutId } of batch)
+          if (!outcomes.has(rolloutId)) outcomes.set(rolloutId, { kind: 'failed', error });
+      }
+      return outcomes;
+    },
+  };
+}
+/** What a person must mend is one delivery's; the others go on. */
+async function ownFault(work: () => Promise<DeliveryOutcome>): Promise<DeliveryOutcome> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof StalledError) return { kind: 'failed', error };
+    throw error;
+  }
+}
