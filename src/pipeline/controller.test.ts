@@ -164,7 +164,7 @@ describe('a stop', () => {
     };
     const iris = site.forge.create('ml/iris');
     const sha = site.forge.commit(iris, { 'README.md': CARD });
-    const controller = createController({ ...site, targets: new Map([['fleet', held]]) });
+    const controller = createController({ ...site, targets: new Map([['gitops/fleet', held]]) });
     await controller.start();
     await pushTag(site, iris, TAG, sha);
     await begun.promise;

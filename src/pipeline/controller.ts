@@ -4,7 +4,8 @@
  *   receive   a webhook is verified, stored and answered          receive.ts, called by the server
  *   match     event → one rollout for each policy that matches    match.ts
  *   resolve   ref and model card read → plan → manifest           resolve.ts (core/plan.ts, core/inference-service.ts)
- *   deliver   manifest → a commit on the GitOps repository        deliver.ts (delivery/gitops.ts)
+ *   deliver   manifest → a commit on the GitOps repository,       deliver.ts (delivery/gitops.ts)
+ *             or a pull request there that people merge                      (delivery/pull-request.ts)
  *   report    what is true now → status on the model commit       report.ts (core/commit-status.ts)
  *   list refs what no webhook told → events, from the beginning   list-refs.ts
  *
@@ -73,8 +74,9 @@ export function createController(deps: ControllerDeps): Controller {
   return {
     async start() {
       refresh.start();
-      // Refs may have moved while nobody listened.
+      // Refs may have moved, and pull requests been merged, while nobody listened.
       await store.repositories.scheduleListings('all');
+      await store.rollouts.lookAtPullRequests('all');
       worker.start();
     },
     async stop(milliseconds) {

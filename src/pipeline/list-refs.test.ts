@@ -177,6 +177,59 @@ describe('a repository that looks wrong', () => {
   });
 });
 
+describe('a repository that was renamed', () => {
+  it('is listed by the name it has today, and what it was called before makes no event', async () => {
+    const { site, iris, head } = await siteWithBaseline();
+    const rose = site.forge.rename(iris, 'plants/rose');
+    site.forge.point(rose, 'refs/tags/v1.0.0', head);
+    expect(await list(site)).toBe(1);
+    expect((await site.events()).map(({ repository, ref }) => `${repository} ${ref}`)).toEqual([
+      `${rose} refs/heads/main`,
+      `${rose} refs/tags/v1.0.0`,
+    ]);
+    expect((await site.events()).at(-1)).toMatchObject({ projectId: site.forge.projectIdOf(rose) });
+    expect(site.log.lines).toContainEqual({
+      level: 'info',
+      fields: { repository: rose, formerly: iris },
+      message: 'the repository has another name now',
+    });
+    site.clock.now += 10 * MINUTE;
+    expect(await list(site)).toBe(1);
+    expect(await site.events()).toHaveLength(2);
+  });
+
+  it('and is named by a policy as before is led back each time, without an event', async () => {
+    const { site, iris } = await siteWithBaseline();
+    site.forge.rename(iris, 'plants/rose');
+    await list(site);
+    await site.store.repositories.scheduleListings([iris]);
+    expect(await list(site)).toBe(1);
+    expect(await list(site)).toBe(0);
+    expect(await site.events()).toHaveLength(1);
+  });
+
+  it('and told of under both names is listed at once without repeating anything', async () => {
+    const { site, iris, head } = await siteWithBaseline();
+    const rose = site.forge.rename(iris, 'plants/rose');
+    site.forge.point(rose, 'refs/tags/v1.0.0', head);
+    for (const repository of [iris, rose])
+      await site.tell({ repository, ref: 'refs/tags/v1.0.0', after: head });
+    expect(await list(site)).toBe(2);
+    expect((await told(site)).slice(1)).toEqual(['webhook: created refs/tags/v1.0.0']);
+  });
+
+  it('is put off by the name it has today where its refs cannot be listed', async () => {
+    const { site, iris } = await siteWithBaseline();
+    const rose = site.forge.rename(iris, 'plants/rose');
+    vi.spyOn(site.forge.repositories, 'listRefs').mockRejectedValueOnce(new Error('no answer'));
+    await list(site);
+    expect(site.log.lines.at(-1)).toMatchObject({ fields: { repository: rose, reason: 'no answer' } });
+    site.clock.now += MINUTE;
+    expect(await list(site)).toBe(1);
+    expect(site.log.lines.filter(({ level }) => level === 'warn')).toHaveLength(1);
+  });
+});
+
 describe('a webhook that arrives during a listing', () => {
   it('is not undone by it', async () => {
     const { site, iris, head } = await siteWithBaseline();

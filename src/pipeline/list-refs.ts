@@ -20,10 +20,15 @@ export interface ListRefsDeps extends SettleDeps {
 export function createListRefs({ store, forges, interval, persist, now, log }: ListRefsDeps): Stage {
   const shares = createShares(forges, CONCURRENCY);
 
-  async function list(repository: string): Promise<void> {
+  async function list(asked: string): Promise<void> {
+    let repository = asked;
     try {
+      const { repositories } = forgeOf(forges, asked);
+      const identity = await repositories.identify(asked);
+      repository = await persist(() => store.repositories.identify(asked, identity));
+      if (repository !== asked)
+        log.info({ repository, formerly: asked }, 'the repository has another name now');
       const snapshot = await store.repositories.snapshot(repository);
-      const { repositories } = forgeOf(forges, repository);
       const listed = await repositories.listRefs(repository);
       if (listed.length === 0 && snapshot.present > 0)
         throw new Error(`${repository} suddenly has no refs; nothing is concluded from that`);

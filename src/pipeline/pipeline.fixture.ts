@@ -77,6 +77,7 @@ export interface Site extends SettleDeps {
   kserveOf: () => undefined;
   configRef: typeof CONFIG;
   publicUrl: () => string;
+  pullRequestsIn: (repository: string) => string[];
   concurrency: number;
   interval: number;
   /** A webhook tells where a ref went. @returns the event it made */
@@ -117,11 +118,12 @@ export async function createSite(): Promise<Site> {
     forge,
     forges: new Map([['plain', forge]]),
     fleet,
-    targets: new Map([['fleet', fleet]]),
+    targets: new Map([['gitops/fleet', fleet]]),
     policies,
     kserveOf: () => undefined,
     configRef: CONFIG,
     publicUrl: () => 'https://modelhook.example.com',
+    pullRequestsIn: (repository) => (repository === 'plain:fleet' ? ['pull requests/fleet'] : []),
     concurrency: 4,
     interval: 10 * MINUTE,
     async tell(move) {

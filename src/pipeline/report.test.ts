@@ -238,7 +238,11 @@ describe('a forge that fails', () => {
       fields: { reason: 'the token may not write statuses; give it the scope' },
     });
     await runStage(createDeliver(site));
-    expect(await site.rollout(id)).toMatchObject({ phase: 'delivered' });
+    const { phase, transitions } = await site.rollout(id);
+    expect(phase).toBe('delivered');
+    expect(transitions.map(({ message }) => message)).toContain(
+      'The status on the commit could not be written: the token may not write statuses; give it the scope',
+    );
     // Somebody may have mended it meanwhile: what is new is tried.
     write.mockRestore();
     await report(site);

@@ -48,8 +48,9 @@ export function createReport({ store, forges, publicUrl, persist, now, log }: Re
         final ? 'the status is refused for good' : 'the status could not be written; trying again',
       );
       const after = error instanceof WaitingError ? error.after : backoff(due.attempts);
-      await persist(() => store.reports.postponed(due, final ? null : now() + after));
-      return;
+      return persist(() =>
+        final ? store.reports.refused(due, messageOf(error)) : store.reports.postponed(due, now() + after),
+      );
     }
     await persist(() => store.reports.sent(due, status));
   }

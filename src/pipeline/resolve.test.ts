@@ -51,8 +51,15 @@ describe('a rollout whose ref is where the payload said', () => {
     const { site, iris } = await siteWithIris();
     const { id } = await site.rollOut(iris);
     const lagging = { ...site.forge.repositories, lag: 30_000, readRef: async () => null };
-    const { name, webhooks, statuses } = site.forge;
-    site.forges.set('plain', { name, webhooks, statuses, repositories: lagging });
+    const { name, webhooks, statuses, pullRequests, administration } = site.forge;
+    site.forges.set('plain', {
+      name,
+      webhooks,
+      statuses,
+      pullRequests,
+      administration,
+      repositories: lagging,
+    });
     await resolve(site);
     expect(await site.rollout(id)).toMatchObject({
       phase: 'pending',
@@ -298,6 +305,129 @@ describe('a model card', () => {
       phase: 'failed',
       message: expect.stringMatching(/^there is no README\.md at this commit/),
     });
+  });
+});
+
+describe('a rollout of a repository that was renamed', () => {
+  it('is matched and planned by the name it has today', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id } = await site.rollOut(iris);
+    const rose = site.forge.rename(iris, 'ml/rose');
+    await resolve(site);
+    const rollout = await site.rollout(id);
+    expect(rollout).toMatchObject({ repository: rose, stage: 'deliver', target: { name: 'rose' } });
+    expect(rollout.manifest).toContain(`modelhook.dev/repository: ${rose}`);
+    expect(site.log.lines).toContainEqual({
+      level: 'info',
+      fields: { repository: rose, formerly: iris },
+      message: 'the repository has another name now',
+    });
+  });
+
+  it('is cancelled where no name it has today matches its policy', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id } = await site.rollOut(iris);
+    site.forge.rename(iris, 'attic/iris');
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({
+      repository: 'plain:attic/iris',
+      phase: 'cancelled',
+      message: expect.stringMatching(/no longer deploys it: repository plain:attic\/iris matches none/),
+    });
+  });
+
+  it('repeats no other that was told of under the other name', async () => {
+    const { site, iris } = await siteWithIris();
+    const first = await site.rollOut(iris);
+    await resolve(site);
+    const rose = site.forge.rename(iris, 'ml/rose');
+    await site.tell({ repository: rose, ref: TAG, after: first.sha });
+    await site.match();
+    const [, second] = await site.rollouts();
+    await resolve(site);
+    expect(await site.rollouts()).toMatchObject([{ id: first.id, repository: rose, stage: 'deliver' }]);
+    expect(site.log.lines.at(-1)).toEqual({
+      level: 'info',
+      fields: { rollout: second?.id, repository: rose, ref: TAG },
+      message: 'told before under another name; the rollout of that goes on',
+    });
+  });
+
+  it('ends quietly where it is found to repeat another while the forge does not answer', async () => {
+    const { site, iris } = await siteWithIris();
+    const first = await site.rollOut(iris);
+    await resolve(site);
+    const rose = site.forge.rename(iris, 'ml/rose');
+    await site.tell({ repository: rose, ref: TAG, after: first.sha });
+    await site.match();
+    vi.spyOn(site.forge.repositories, 'identify').mockImplementationOnce(async () => {
+      await site.store.repositories.identify(iris, { repository: rose, projectId: '1' });
+      throw new Error('no answer');
+    });
+    await resolve(site);
+    expect(await site.rollouts()).toMatchObject([{ id: first.id }]);
+    expect(site.log.lines.at(-1)?.message).toMatch(/^told before/);
+  });
+
+  it('fails where its name leads to another repository, which it was not pushed to', async () => {
+    const { site, iris } = await siteWithIris();
+    await site.store.repositories.identify(iris, { repository: iris, projectId: 'of another' });
+    const { id } = await site.rollOut(iris);
+    site.forge.rename(iris, 'ml/rose');
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'failed',
+      message:
+        'plain:ml/iris leads to plain:ml/rose now, which is another repository than the one this was pushed to; push the tag again where it belongs',
+    });
+  });
+});
+
+describe('what the forge is asked about a name', () => {
+  const push = async (site: Site, repository: string, tag: string, projectId: string | null) => {
+    const sha = site.forge.commit(repository, { 'README.md': CARD });
+    site.forge.point(repository, `refs/tags/${tag}`, sha);
+    await site.tell({ repository, ref: `refs/tags/${tag}`, after: sha, projectId });
+    await site.match();
+    await resolve(site);
+    return (await site.rollouts()).at(-1);
+  };
+
+  it('is asked once a repository, and again where a payload tells another number', async () => {
+    const { site, iris } = await siteWithIris();
+    const identify = vi.spyOn(site.forge.repositories, 'identify');
+    for (const tag of ['v1', 'v2', 'v3']) await push(site, iris, tag, '1');
+    expect(identify).toHaveBeenCalledTimes(1);
+    await push(site, iris, 'v4', '666');
+    expect(identify).toHaveBeenCalledTimes(2);
+  });
+
+  it('decides the number in the plan, whatever a payload says', async () => {
+    const { site, iris } = await siteWithIris();
+    const containers = [{ name: 'kserve-container', image: 'mlserver:1' }];
+    const labels = { 'cpaas.io/runtime-class': 'mlserver' };
+    const runtime = runtimeText('mlserver', { containers, protocolVersions: ['v2'] }, { labels });
+    usePolicy(site, { conventions: 'alauda', storage: null }, runtime);
+    for (const number of ['666', '1', null])
+      expect((await push(site, iris, `v-${number}`, number))?.manifest).toMatch(/aml-model-repo-id: "1"/);
+  });
+
+  it('is asked again as any question is, while it does not answer', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id } = await site.rollOut(iris);
+    vi.spyOn(site.forge.repositories, 'identify').mockRejectedValueOnce(new Error('no answer'));
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({ stage: 'resolve', message: 'Trying again: no answer' });
+    site.clock.now += MINUTE;
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({ stage: 'deliver' });
+  });
+
+  it('leaves a plain Git server alone', async () => {
+    const { site, iris } = await siteWithIris();
+    vi.spyOn(site.forge.repositories, 'identify').mockResolvedValue({ repository: iris, projectId: null });
+    expect(await push(site, iris, 'v1', null)).toMatchObject({ repository: iris, stage: 'deliver' });
+    expect(await site.store.repositories.projectIdOf(iris)).toBeNull();
   });
 });
 

@@ -35,6 +35,29 @@ export function createResolve(deps: ResolveDeps): Stage {
   const { store, policies, forges, persist, log } = deps;
   const shares = createShares(forges, deps.concurrency);
 
+  /**
+   * Policies match, and targets belong, by what the forge calls a repository today. It is asked where the rollout's
+   * number is not the one it gave the last time: for a new repository, and after a rename (specification section 7).
+   * @returns the rollout as it is then; null where it repeats one that was told of under another name
+   */
+  async function underTodaysName(rollout: Rollout): Promise<Rollout | null> {
+    const { repository, projectId } = rollout;
+    const known = await store.repositories.projectIdOf(repository);
+    if (known !== null && known === projectId) return rollout;
+    const identity = await forgeOf(forges, repository).repositories.identify(repository);
+    if (identity.projectId === null) return rollout;
+    const today = await persist(() => store.repositories.identify(repository, identity));
+    const stored = await store.rollouts.get(rollout.id);
+    if (stored && stored.repository !== today)
+      throw new StalledError(
+        `${repository} leads to ${today} now, which is another repository than the one this was pushed to`,
+        'push the tag again where it belongs',
+      );
+    if (today !== repository)
+      log.info({ repository: today, formerly: repository }, 'the repository has another name now');
+    return stored && { ...stored, projectId: identity.projectId };
+  }
+
   /** @param known what is learnt on the way, and true also where the rest fails */
   async function resolve(rollout: Rollout, known: Pick<RolloutChange, 'sha'>): Promise<RolloutChange> {
     const current = policies.current();
@@ -107,7 +130,7 @@ export function createResolve(deps: ResolveDeps): Stage {
       modelCard: modelCardOf(reading?.files[0]),
       kserve,
     });
-    const { target, sha, gitops, path, adopt, updateExisting, modes, why, decisions, warnings } = made;
+    const { target, sha, gitops, via, path, adopt, updateExisting, modes, why, decisions, warnings } = made;
     if (gitops === null)
       throw new StalledError(
         `policy "${policy.name}" applies to cluster "${target.cluster}", which this controller cannot reach`,
@@ -122,10 +145,13 @@ export function createResolve(deps: ResolveDeps): Stage {
       sha,
       policyRevision: policySet.revision,
       target,
-      plan: { gitops, path, adopt, updateExisting, modes, why, decisions, warnings },
+      plan: { gitops, via, path, adopt, updateExisting, modes, why, decisions, warnings },
       manifest,
     };
   }
+
+  const logRepeat = ({ id, repository, ref }: Rollout): void =>
+    log.info({ rollout: id, repository, ref }, 'told before under another name; the rollout of that goes on');
 
   return {
     name: 'resolve',
@@ -141,14 +167,17 @@ export function createResolve(deps: ResolveDeps): Stage {
         shares.counted(rollout.repository, async () => {
           const known: Pick<RolloutChange, 'sha'> = {};
           try {
-            const change = await resolve(rollout, known);
+            const current = await underTodaysName(rollout);
+            if (!current) return logRepeat(rollout);
+            const change = await resolve(current, known);
             const stored = await persist(() => store.rollouts.advance(rollout.id, change));
-            const { id, repository, revision } = rollout;
+            const { id, repository, revision } = current;
             log.info(
               { rollout: id, repository, revision, phase: stored?.phase ?? 'ended' },
               'rollout resolved',
             );
           } catch (error) {
+            if (!(await persist(() => store.rollouts.get(rollout.id)))) return logRepeat(rollout);
             // A failure, too, is said on the commit the ref points to, whatever the payload named.
             await settleFailure(deps, rollout, error, known);
           }

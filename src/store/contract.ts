@@ -75,6 +75,7 @@ export const planned = (target: Target = TARGET, plan: Partial<PlanSummary> = {}
   target,
   plan: {
     gitops: 'fleet',
+    via: 'push',
     path: `${target.cluster}/${target.namespace}/${target.name}.yaml`,
     adopt: false,
     updateExisting: true,
@@ -87,7 +88,7 @@ export const planned = (target: Target = TARGET, plan: Partial<PlanSummary> = {}
   manifest: 'kind: InferenceService\n',
 });
 
-const RECEIPT = { commit: C, path: 'prod/vision/iris.yaml', pullRequest: null };
+const RECEIPT = { commit: C, path: 'prod/vision/iris.yaml' };
 
 export const DELIVERED: RolloutChange = {
   phase: 'delivered',
@@ -297,15 +298,6 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         const later = await store.repositories.snapshot(IRIS);
         expect(await store.repositories.applyListing(later, old, 30_000)).toBe(2);
         expect(await history('refs/tags/v2')).toEqual([`created ${B}`, 'deleted']);
-      });
-
-      it('gives what it finds the number that a webhook told later', async () => {
-        await list({ [TAG]: A });
-        const told = { repository: IRIS, projectId: '42', ref: 'refs/heads/main', before: null, after: A };
-        await store.events.record(told, 'webhook', 'd1');
-        await list({ [TAG]: B, 'refs/heads/main': A });
-        const { items } = await store.events.list({ limit: 1 });
-        expect(items).toMatchObject([{ ref: TAG, sha: B, projectId: '42' }]);
       });
 
       it('makes no event the first time a repository is seen', async () => {
@@ -590,7 +582,7 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
     });
 
     describe('a claim', () => {
-      const claimed = async (limit = 10, except?: { gitops: string[] }) =>
+      const claimed = async (limit = 10, except?: { destinations: string[] }) =>
         (await store.rollouts.claim('deliver', limit, except)).map(({ revision }) => revision);
 
       it('leaves out the forges that are asked to wait', async () => {
@@ -640,8 +632,35 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
           const { id } = await one(rollOut(store, { tag }));
           await store.rollouts.advance(id, planned({ ...TARGET, name: tag }, { gitops }));
         }
-        expect(await claimed(10, { gitops: ['fleet', 'lab'] })).toEqual(['v2']);
-        expect(await claimed(10, { gitops: [] })).toEqual(['v1', 'v3']);
+        expect(await claimed(10, { destinations: ['gitops/fleet', 'gitops/lab'] })).toEqual(['v2']);
+        expect(await claimed(10, { destinations: [] })).toEqual(['v1', 'v3']);
+      });
+
+      it('takes what waits for its pull request as soon as somebody tells of it, also during a look at it', async () => {
+        const pullRequest = {
+          number: 7,
+          label: '!7',
+          url: 'https://gitlab.example.com/fleet/-/merge_requests/7',
+        };
+        const { id } = await one(rollOut(store));
+        await store.rollouts.advance(id, planned(TARGET, { via: 'pullRequest' }));
+        const wait = async () => {
+          expect(await claimed()).toEqual(['v1.0.0']);
+          return store.rollouts.advance(id, { message: 'Waiting for !7', pullRequest, dueAt: NOON + 1000 });
+        };
+        expect(await wait()).toMatchObject({ phase: 'pending', pullRequest, receipt: null });
+        await store.rollouts.lookAtPullRequests([]);
+        await store.rollouts.lookAtPullRequests(['gitops/fleet', 'pull requests/edge']);
+        expect(await claimed()).toEqual([]);
+        await store.rollouts.lookAtPullRequests(['pull requests/fleet']);
+        expect(await claimed()).toEqual(['v1.0.0']);
+        await store.rollouts.lookAtPullRequests(['pull requests/fleet']);
+        await store.rollouts.advance(id, { message: 'Waiting for !7', dueAt: NOON + 1000 });
+        await wait();
+        expect(await claimed()).toEqual([]);
+        expect(await store.rollouts.get(id)).toMatchObject({ pullRequest });
+        await store.rollouts.lookAtPullRequests('all');
+        expect(await claimed()).toEqual(['v1.0.0']);
       });
 
       it('never gives one rollout to two that claim at once', async () => {
@@ -957,11 +976,14 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
       it('are given up where the forge refuses for good, until there is something new to say', async () => {
         const { id } = await one(rollOut(store));
         await store.rollouts.advance(id, planned());
-        await store.reports.postponed(await onlyReport(), null);
+        await store.reports.refused(await onlyReport(), 'no scope; give it one');
         harness.clock.now = NOON + 1e9;
         expect(await claim()).toEqual([]);
         await store.rollouts.advance(id, DELIVERED);
-        expect(await told()).toEqual(['v1.0.0 Committed ccccccc to fleet']);
+        await store.reports.refused(await onlyReport(), 'no scope; give it one');
+        const { transitions } = (await store.rollouts.get(id)) ?? { transitions: [] };
+        const said = 'The status on the commit could not be written: no scope; give it one';
+        expect(transitions.filter(({ message }) => message === said)).toMatchObject([{ phase: 'pending' }]);
       });
 
       it('are not given up where there was something new to say while the forge refused', async () => {
@@ -969,7 +991,7 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         await store.rollouts.advance(id, planned());
         const report = await onlyReport();
         await store.rollouts.advance(id, DELIVERED);
-        await store.reports.postponed(report, null);
+        await store.reports.refused(report, 'no scope; give it one');
         expect(await told()).toEqual(['v1.0.0 Committed ccccccc to fleet']);
       });
 

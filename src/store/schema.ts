@@ -5,6 +5,7 @@ import type { Cause, Phase, Stage } from '../core/rollout.ts';
 
 export interface Schema {
   repositories: RepositoriesTable;
+  former_names: FormerNamesTable;
   refs: RefsTable;
   events: EventsTable;
   rollouts: RolloutsTable;
@@ -15,11 +16,18 @@ export interface Schema {
 
 export interface RepositoriesTable {
   id: string;
+  /** As the forge itself has said it, and unlike the payloads' in other tables; null: it has not been asked. */
   project_id: string | null;
   /** When its refs were first listed; null: they have not been, and everything in a listing is the baseline. */
   baseline_at: number | null;
   listing_due_at: number;
   lease: string | null;
+}
+
+/** What a repository was called before. The number is one of the forge that the name begins with. */
+export interface FormerNamesTable {
+  project_id: string;
+  name: string;
 }
 
 export interface RefsTable {
@@ -73,11 +81,15 @@ export interface RolloutsTable {
   finished_at: number | null;
   /** JSON of PlanSummary. */
   plan: string | null;
-  /** The plan's, once more as a column: one delivery at a time goes to one GitOps repository. */
-  gitops: string | null;
+  /** The plan's, as a column: one delivery at a time goes to each. */
+  destination: string | null;
   manifest: string | null;
   /** JSON of Receipt. */
   receipt: string | null;
+  /** JSON of PullRequestReference. */
+  pull_request: string | null;
+  /** 1 where its pull request may have changed since it was claimed. */
+  hinted: Generated<number>;
   endpoint_internal: string | null;
   endpoint_external: string | null;
   attempts: number;

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Selectable, Transaction } from 'kysely';
 import {
+  parseRepositoryId,
   type RefEvent,
   type RefEventKind,
   type RefEventSource,
@@ -35,20 +36,22 @@ export function createEventStore(context: SqlContext): EventStore {
       const at = now();
       await write(async (trx) => {
         for (const { event, policyRevision, drafts } of matches) {
-          await trx
+          // As it is now: its repository may have been renamed since, or the event found to repeat another.
+          const row = await trx
             .updateTable('events')
             .set({ policy_revision: policyRevision })
             .where('id', '=', event.id)
-            .execute();
-          const sha = event.sha;
-          if (drafts.length === 0 || sha === null) continue;
+            .returning(['repository', 'project_id', 'sha'])
+            .executeTakeFirst();
+          const sha = row?.sha ?? null;
+          if (!row || drafts.length === 0 || sha === null) continue;
           const rows = drafts.map((draft) => ({
             id: randomUUID(),
             event_id: event.id,
             cause_kind: 'event' as const,
             cause_of: event.id,
-            repository: event.repository,
-            project_id: event.projectId,
+            repository: row.repository,
+            project_id: row.project_id,
             ref: event.ref,
             revision: revisionOf(event.ref, sha),
             sha,
@@ -152,23 +155,18 @@ export function eventOf(row: Selectable<EventsTable>): RefEvent {
 export async function recordMove(
   trx: Transaction<Schema>,
   at: number,
-  move: RefMove,
+  told: RefMove,
   source: RefEventSource,
   delivery: string | null,
 ): Promise<Recorded> {
+  const move = { ...told, repository: await todaysName(trx, told) };
   const { repository, projectId, ref, before, after } = move;
   if (source === 'webhook') {
     // Whatever it tells, the repository was pushed to: its refs are listed soon, for what no webhook tells.
     await trx
       .insertInto('repositories')
-      .values({ id: repository, project_id: projectId, listing_due_at: at })
-      .onConflict((conflict) =>
-        conflict.column('id').doUpdateSet({
-          listing_due_at: at,
-          // A policy that names the repository does not know its number.
-          ...(projectId !== null && { project_id: projectId }),
-        }),
-      )
+      .values({ id: repository, listing_due_at: at })
+      .onConflict((conflict) => conflict.column('id').doUpdateSet({ listing_due_at: at }))
       .execute();
   }
   const known = await trx
@@ -177,8 +175,8 @@ export async function recordMove(
     .where('repository', '=', repository)
     .where('ref', '=', ref)
     .executeTakeFirst();
-  const told = await toldBefore(trx, move, delivery, known);
-  if (told) return { outcome: 'repeat', event: eventOf(told) };
+  const first = await toldBefore(trx, move, delivery, known);
+  if (first) return { outcome: 'repeat', event: eventOf(first) };
   const current = known?.sha ?? null;
   const counter = (known?.counter ?? 0) + 1;
   if (after === null && current === null) {
@@ -207,6 +205,29 @@ export async function recordMove(
   return { outcome: 'new', event: eventOf(event) };
 }
 
+/**
+ * A name that the repository of this number no longer has, as far as the forge has told, is taken for today's. The
+ * number is the payload's, and can at most do what naming the repository itself can.
+ */
+async function todaysName(
+  trx: Transaction<Schema>,
+  { repository, projectId }: Pick<RefMove, 'repository' | 'projectId'>,
+): Promise<string> {
+  if (projectId === null) return repository;
+  const rows = await trx
+    .selectFrom('former_names')
+    .innerJoin('repositories', 'repositories.project_id', 'former_names.project_id')
+    .select('id')
+    .where('name', '=', repository)
+    .where('former_names.project_id', '=', projectId)
+    .execute();
+  return rows.find(({ id }) => sameForge(id, repository))?.id ?? repository;
+}
+
+/** @returns whether two repository ids are of one forge: only there is a number the same */
+export const sameForge = (a: string, b: string): boolean =>
+  parseRepositoryId(a)?.forge === parseRepositoryId(b)?.forge;
+
 /** A forge that gives no `before` may report a move so; a baseline that is where the ref is now tells nothing. */
 function kindOf(before: string | null, current: string | null, after: string | null): RefEventKind {
   if (after === null) return 'deleted';
@@ -214,7 +235,7 @@ function kindOf(before: string | null, current: string | null, after: string | n
 }
 
 /** Stores where a ref stands. */
-async function place(trx: Transaction<Schema>, position: Selectable<RefsTable>): Promise<void> {
+export async function place(trx: Transaction<Schema>, position: Selectable<RefsTable>): Promise<void> {
   const { repository, ref, ...where } = position;
   await trx
     .insertInto('refs')

@@ -70,15 +70,41 @@ export function createReportStore({ db, write, now, instance, changed }: SqlCont
     async postponed(report, dueAt) {
       await db
         .updateTable('reports')
-        .set((e) => ({
-          lease: null,
-          // What the forge refused for good is given up, but not what came up meanwhile.
-          due_at:
-            dueAt ?? e.case().when('version', '=', report.version).then(null).else(e.ref('due_at')).end(),
-          attempts: report.attempts + 1,
-        }))
+        .set({ lease: null, due_at: dueAt, attempts: report.attempts + 1 })
         .where('id', '=', report.id)
         .execute();
+      changed();
+    },
+
+    async refused({ id, version, attempts, rollout }, reason) {
+      const message = `The status on the commit could not be written: ${reason}`;
+      await write(async (trx) => {
+        await trx
+          .updateTable('reports')
+          .set((e) => ({
+            lease: null,
+            // What came up meanwhile is not given up.
+            due_at: e.case().when('version', '=', version).then(null).else(e.ref('due_at')).end(),
+            attempts: attempts + 1,
+          }))
+          .where('id', '=', id)
+          .execute();
+        const said = await trx
+          .selectFrom('transitions')
+          .select('seq')
+          .where('rollout_id', '=', rollout.id)
+          .where('message', '=', message)
+          .executeTakeFirst();
+        if (said) return;
+        const current = await trx
+          .selectFrom('rollouts')
+          .select('phase')
+          .where('id', '=', rollout.id)
+          .executeTakeFirst();
+        if (!current) return;
+        const line = { rollout_id: rollout.id, phase: current.phase, message, at: now() };
+        await trx.insertInto('transitions').values(line).execute();
+      });
       changed();
     },
   };

@@ -1,7 +1,8 @@
 import type { ExpressionBuilder, Selectable, Transaction } from 'kysely';
 import type { RefsTable, Schema } from './schema.ts';
 import type { SqlContext } from './sql-context.ts';
-import { recordMove } from './sql-events.ts';
+import { recordMove, sameForge } from './sql-events.ts';
+import { isSettled, storeIdentity } from './sql-renames.ts';
 import type { ListedRef, RepositoryStore } from './store.ts';
 
 /** Rows of one insert: databases bound the values of a statement. */
@@ -63,11 +64,14 @@ export function createRepositoryStore({ db, write, now, instance, changed }: Sql
     async applyListing({ repository, counters }, listed, lag) {
       const at = now();
       const events = await write(async (trx) => {
-        const { baseline_at, project_id } = await trx
+        const row = await trx
           .selectFrom('repositories')
           .select(['baseline_at', 'project_id'])
           .where('id', '=', repository)
-          .executeTakeFirstOrThrow();
+          .executeTakeFirst();
+        // It has got another name meanwhile, and is listed under that.
+        if (!row) return 0;
+        const { baseline_at, project_id } = row;
         const refs = await trx.selectFrom('refs').selectAll().where('repository', '=', repository).execute();
         // A ref that a webhook told about since the snapshot is newer than the listing.
         const stale = (ref: string, counter: number) => counter !== (counters.get(ref) ?? 0);
@@ -113,6 +117,49 @@ export function createRepositoryStore({ db, write, now, instance, changed }: Sql
         }))
         .where('id', '=', repository)
         .execute();
+    },
+
+    async lookAgain(repository) {
+      const listing_due_at = now();
+      await db
+        .insertInto('repositories')
+        .values({ id: repository, listing_due_at })
+        .onConflict((conflict) => conflict.column('id').doUpdateSet({ listing_due_at }))
+        .execute();
+      changed();
+    },
+
+    async identify(asked, { repository, projectId }) {
+      if (projectId === null) return asked;
+      const today = { repository, projectId };
+      if (await isSettled(db, asked, today)) return repository;
+      await write((trx) => storeIdentity(trx, now(), asked, today));
+      changed();
+      return repository;
+    },
+
+    async projectIdOf(repository) {
+      const row = await db
+        .selectFrom('repositories')
+        .select('project_id')
+        .where('id', '=', repository)
+        .executeTakeFirst();
+      return row?.project_id ?? null;
+    },
+
+    async formerNames(repositories) {
+      if (repositories.length === 0) return new Map();
+      const rows = await db
+        .selectFrom('repositories')
+        .innerJoin('former_names', 'former_names.project_id', 'repositories.project_id')
+        .select(['id', 'name'])
+        .where('id', 'in', repositories)
+        .orderBy('name')
+        .execute();
+      const former = rows.filter(({ id, name }) => id !== name && sameForge(id, name));
+      return new Map(
+        [...Map.groupBy(former, ({ id }) => id)].map(([id, names]) => [id, names.map(({ name }) => name)]),
+      );
     },
   };
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Selectable, SelectQueryBuilder, Transaction } from 'kysely';
 import { StalledError } from '../core/errors.ts';
 import { isFullSha, shortSha } from '../core/ref-event.ts';
-import { formatTarget, type Rollout, statusContext, type Target } from '../core/rollout.ts';
+import { destinationOf, formatTarget, type Rollout, statusContext, type Target } from '../core/rollout.ts';
 import type { RolloutsTable, Schema } from './schema.ts';
 import type { SqlContext } from './sql-context.ts';
 import { pageOf } from './sql-events.ts';
@@ -22,11 +22,11 @@ export function createRolloutStore({ db, write, now, instance, changed }: SqlCon
         .orderBy('due_at')
         .orderBy('seq')
         .limit(limit);
-      if (except?.gitops?.length) due = due.where('gitops', 'not in', except.gitops);
+      if (except?.destinations?.length) due = due.where('destination', 'not in', except.destinations);
       for (const forge of except?.forges ?? []) due = due.where('repository', 'not like', `${forge}:%`);
       const rows = await db
         .updateTable('rollouts')
-        .set({ lease: instance })
+        .set({ lease: instance, hinted: 0 })
         .where('seq', 'in', due)
         .returningAll()
         .execute();
@@ -38,6 +38,18 @@ export function createRolloutStore({ db, write, now, instance, changed }: SqlCon
       const rollout = await write((trx) => advance(trx, at, id, change));
       changed();
       return rollout;
+    },
+
+    async lookAtPullRequests(destinations) {
+      if (destinations.length === 0) return;
+      let update = db
+        .updateTable('rollouts')
+        .set({ due_at: now(), hinted: 1 })
+        .where('stage', '=', 'deliver')
+        .where('pull_request', 'is not', null);
+      if (destinations !== 'all') update = update.where('destination', 'in', destinations);
+      await update.execute();
+      changed();
     },
 
     async stillWanted(ids) {
@@ -84,7 +96,9 @@ async function advance(
   id: string,
   change: RolloutChange,
 ): Promise<Rollout | null> {
-  const row = await trx.selectFrom('rollouts').selectAll().where('id', '=', id).executeTakeFirstOrThrow();
+  const row = await trx.selectFrom('rollouts').selectAll().where('id', '=', id).executeTakeFirst();
+  // One event that was told under two names of a repository is one rollout: the other is gone.
+  if (!row) return null;
   if (row.stage === null) {
     if (change.receipt) {
       // Ended while its commit was on the way: the commit is a fact all the same.
@@ -177,19 +191,21 @@ async function refuseSharedTarget(trx: Transaction<Schema>, row: Row, target: Ta
 
 /** Writes a change, its line in the timeline, and what is to be reported. */
 async function write(trx: Transaction<Schema>, at: number, row: Row, change: RolloutChange): Promise<Row> {
-  const { target, plan, receipt, dueAt, waitingSince, policyRevision, quiet, ...same } = change;
+  const { target, plan, receipt, pullRequest, dueAt, waitingSince, policyRevision, quiet, ...same } = change;
   const ends = change.stage === null;
   const updated = await trx
     .updateTable('rollouts')
     .set({
       ...same,
       ...target,
-      ...(plan && { plan: JSON.stringify(plan), gitops: plan.gitops }),
+      ...(plan && { plan: JSON.stringify(plan), destination: destinationOf(plan) }),
       ...(receipt && { receipt: JSON.stringify(receipt) }),
+      ...(pullRequest && { pull_request: JSON.stringify(pullRequest) }),
       ...(waitingSince !== undefined && { waiting_since: waitingSince }),
       ...(policyRevision !== undefined && { policy_revision: policyRevision }),
       ...(ends && { finished_at: at }),
-      due_at: dueAt ?? at,
+      // What somebody told about since the claim is looked at at once.
+      due_at: row.hinted === 1 ? at : (dueAt ?? at),
       updated_at: at,
       lease: null,
     })
@@ -254,6 +270,7 @@ export function rolloutOf(row: Row): Rollout {
     plan: row.plan === null ? null : JSON.parse(row.plan),
     manifest: row.manifest,
     receipt: row.receipt === null ? null : JSON.parse(row.receipt),
+    pullRequest: row.pull_request === null ? null : JSON.parse(row.pull_request),
     endpoints: { internal: row.endpoint_internal, external: row.endpoint_external },
     attempts: row.attempts,
     waitingSince: row.waiting_since,

@@ -16,7 +16,21 @@ import { DatabaseSync } from 'node:sqlite';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { StalledError } from '../core/errors.ts';
 import type { Rollout } from '../core/rollout.ts';
-import { A, C, DELIVERED, describeStore, IRIS, NOON, one, planned, rollOut, TAG, tell } from './contract.ts';
+import {
+  A,
+  C,
+  DELIVERED,
+  describeStore,
+  IRIS,
+  NOON,
+  one,
+  planned,
+  rollOut,
+  type StoreHarness,
+  TAG,
+  tell,
+} from './contract.ts';
+import { describeRenames } from './rename-contract.ts';
 import { createSqlStore } from './sql.ts';
 import { type Store, StoreUnavailableError } from './store.ts';
 
@@ -32,12 +46,15 @@ function newFile(): string {
   return join(folder, `${files}`, 'data', 'modelhook.db');
 }
 
-describeStore('the store in memory', async () => {
+const inMemory = async (): Promise<StoreHarness> => {
   const clock = { now: NOON };
   const store = createSqlStore({ file: ':memory:', now: () => clock.now });
   await store.lifecycle.start();
   return { store, clock, end: () => store.lifecycle.stop() };
-});
+};
+
+describeStore('the store in memory', inMemory);
+describeRenames('the store in memory, and renames', inMemory);
 
 describeStore('the store on a file', async () => {
   const clock = { now: NOON };
@@ -152,6 +169,26 @@ describe('a store on a file', () => {
     });
   });
 
+  describe('of an earlier version', () => {
+    it('is brought up to date, without the numbers that webhooks told it', async () => {
+      await (await start()).lifecycle.stop();
+      const database = new DatabaseSync(file);
+      database.exec(`
+        drop table former_names;
+        drop index repositories_project;
+        delete from kysely_migration where name = '0003-renames';
+        insert into repositories (id, project_id, listing_due_at) values ('${IRIS}', '42', 0);
+      `);
+      database.close();
+      const store = await start();
+      expect(await store.repositories.projectIdOf(IRIS)).toBeNull();
+      await store.repositories.identify(IRIS, { repository: 'plain:ml/flowers', projectId: '7' });
+      expect(await store.repositories.formerNames(['plain:ml/flowers'])).toEqual(
+        new Map([['plain:ml/flowers', [IRIS]]]),
+      );
+    });
+  });
+
   describe('after a restart', () => {
     it('knows everything it knew', async () => {
       const before = await start();
@@ -213,6 +250,9 @@ describe('a store on a file', () => {
         [TAG, 'refs/tags/v2', 'refs/heads/main'].map((ref) => ({ ref, sha: A, object: A })),
         30_000,
       ),
+    'repositories.lookAgain': () => store.repositories.lookAgain('plain:ml/rose'),
+    'repositories.identify': () =>
+      store.repositories.identify(IRIS, { repository: 'plain:ml/flowers', projectId: '7' }),
     'rollouts.claim': () => store.rollouts.claim('deliver', 1),
     'rollouts.advance': async () => {
       const [rollout] = (await store.rollouts.list({ limit: 1 })).items;

@@ -4,6 +4,8 @@ import { type Dialect, Kysely } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { createGroupCommit } from './group-commit.ts';
 import * as initial from './migrations/0001-initial.ts';
+import * as pullRequests from './migrations/0002-pull-requests.ts';
+import * as renames from './migrations/0003-renames.ts';
 import type { Schema } from './schema.ts';
 import type { SqlContext } from './sql-context.ts';
 import { createEventStore } from './sql-events.ts';
@@ -15,7 +17,11 @@ import { SqliteFile } from './sqlite.ts';
 import type { Store } from './store.ts';
 
 /** In order; a migration that has been released never changes. */
-const MIGRATIONS = { '0001-initial': initial };
+const MIGRATIONS = {
+  '0001-initial': initial,
+  '0002-pull-requests': pullRequests,
+  '0003-renames': renames,
+};
 
 export interface SqlStoreOptions {
   /** A file, or `:memory:`. */

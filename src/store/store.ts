@@ -5,7 +5,16 @@
  */
 import type { CommitStatus } from '../core/commit-status.ts';
 import type { RefEvent, RefEventSource, RefMove } from '../core/ref-event.ts';
-import type { Phase, PlanSummary, Receipt, Rollout, Stage, Target, Transition } from '../core/rollout.ts';
+import type {
+  Phase,
+  PlanSummary,
+  PullRequestReference,
+  Receipt,
+  Rollout,
+  Stage,
+  Target,
+  Transition,
+} from '../core/rollout.ts';
 
 /** The database cannot be written or reached right now: a full disk, a read-only file, a lost connection. */
 export class StoreUnavailableError extends Error {
@@ -126,6 +135,21 @@ export interface RepositoryStore {
    * @param next when it is tried again, in milliseconds since the epoch; a push meanwhile makes it sooner
    */
   postponeListing(repository: string, next: number): Promise<void>;
+  /** Lists a repository as soon as may be, known or not: something about it has changed. */
+  lookAgain(repository: string): Promise<void>;
+  /**
+   * Takes what the forge says a repository is called today and which number it has. What is known of that number
+   * under other names is known under today's from now on, and a push that was told under two of them is one event.
+   * A name that had another number before is another repository's now: its refs are listed as on first sight, and
+   * what was stored under the name stays there until the number it belongs to is seen elsewhere.
+   * @param asked the id the forge was asked for
+   * @returns today's id; the one asked for where the forge has no numbers
+   */
+  identify(asked: string, identity: { repository: string; projectId: string | null }): Promise<string>;
+  /** @returns the number the forge itself gave to {@link identify}; null: none, or it has not been asked */
+  projectIdOf(repository: string): Promise<string | null>;
+  /** @returns what repositories were called before, for those that have another name now */
+  formerNames(repositories: readonly string[]): Promise<Map<string, string[]>>;
 }
 
 /** A change of a rollout. What is absent stays as it is. */
@@ -146,21 +170,25 @@ export interface RolloutChange {
   plan?: PlanSummary;
   manifest?: string;
   receipt?: Receipt;
+  pullRequest?: PullRequestReference;
 }
 
 export interface RolloutStore {
-  /** Leases rollouts whose stage is due, in order, but those of some GitOps repositories or forges. */
+  /** Leases rollouts whose stage is due, in order, but those of some destinations (core/rollout.ts) or forges. */
   claim(
     stage: Stage,
     limit: number,
-    except?: { gitops?: readonly string[]; forges?: readonly string[] },
+    except?: { destinations?: readonly string[]; forges?: readonly string[] },
   ): Promise<Rollout[]>;
   /**
    * Stores what a stage did and ends its lease. With a target, older rollouts of that target end as superseded in
    * the same transaction, or this one does where a newer one has its plan already.
-   * @returns the rollout as it now is; null where it had ended meanwhile, and nothing but the receipt was stored
+   * @returns the rollout as it now is; null where it had ended meanwhile, and nothing but the receipt was stored, or is
+   *   gone, as one of two that a rename showed to be the same
    */
   advance(id: string, change: RolloutChange): Promise<Rollout | null>;
+  /** Makes rollouts due now that wait for their pull requests at some destinations: one may have been merged. */
+  lookAtPullRequests(destinations: readonly string[] | 'all'): Promise<void>;
   /** @returns those of the given rollouts that are not final: what may still be delivered */
   stillWanted(ids: readonly string[]): Promise<Set<string>>;
   get(id: string): Promise<(Rollout & { transitions: Transition[] }) | null>;
@@ -184,8 +212,13 @@ export interface ReportStore {
   claim(limit: number, except?: readonly string[]): Promise<Report[]>;
   /** The forge has it. Where the rollout went on meanwhile, the report is due again. */
   sent(report: Report, status: CommitStatus): Promise<void>;
-  /** @param dueAt when to try again, in milliseconds since the epoch; null: never, the forge refused for good */
-  postponed(report: Report, dueAt: number | null): Promise<void>;
+  /** @param dueAt when to try again, in milliseconds since the epoch */
+  postponed(report: Report, dueAt: number): Promise<void>;
+  /**
+   * The forge refused for good: nothing is written until there is something new to say. The rollout's timeline says why,
+   * once.
+   */
+  refused(report: Report, reason: string): Promise<void>;
 }
 
 /** Small facts that must survive a restart, such as the policy revision in force. */
