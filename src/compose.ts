@@ -4,7 +4,9 @@ import { createKubernetesReader, type KubeconfigAccess } from './cluster/kuberne
 import { type Config, type ForgeConfig, type GitopsConfig, knownNames } from './config.ts';
 import { messageOf } from './core/errors.ts';
 import { parseRepositoryId } from './core/ref-event.ts';
+import { destinationOf } from './core/rollout.ts';
 import { createGitopsTarget } from './delivery/gitops.ts';
+import { createPullRequestTarget } from './delivery/pull-request.ts';
 import type { DeliveryTarget } from './delivery/target.ts';
 import type { Forge } from './forge/forge.ts';
 import { createGitForge } from './forge/git/git-forge.ts';
@@ -42,16 +44,13 @@ export interface Service {
 export function compose(config: Config, log: Log, now: () => number = Date.now): Service {
   const { server, cache } = config;
   const store = createSqlStore({ file: config.store.file, now });
-  const composed = new Map(
-    Object.entries(config.forges).map(([name, forge]) => [name, composeForge(name, forge, cache, now)]),
-  );
-  const forges = new Map([...composed].map(([name, { forge }]) => [name, forge]));
+  const composed = composeAll(config, now);
+  const forges = forgesOf(composed);
   const mirrorOf = createMirrors(composed, cache);
   const targets = new Map(
-    Object.entries(config.gitops).map(([name, gitops]) => [
-      name,
-      createTarget(name, gitops, mirrorOf(`gitops/${name}`, gitops.repository), store, now, log),
-    ]),
+    Object.entries(config.gitops).flatMap(([name, gitops]) =>
+      createTargets({ name, ...gitops, forges, mirrorOf, store, now, log }),
+    ),
   );
   const known = knownNames(config);
   const policies = createConfigRepository({
@@ -79,7 +78,11 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
     now,
     log,
   });
-  const receive = createReceive({ store, log });
+  const pullRequestsIn = (repository: string): string[] =>
+    Object.entries(config.gitops)
+      .filter(([, gitops]) => gitops.repository === repository)
+      .map(([gitops]) => destinationOf({ gitops, via: 'pullRequest' }));
+  const receive = createReceive({ store, pullRequestsIn, log });
 
   /**
    * Opens the store. While the disk does not let us, webhooks get 503 and it is tried again.
@@ -145,6 +148,12 @@ interface ComposedForge {
   access: RemoteAccess;
 }
 
+const composeAll = ({ forges, cache }: Config, now: () => number): ReadonlyMap<string, ComposedForge> =>
+  new Map(Object.entries(forges).map(([name, forge]) => [name, composeForge(name, forge, cache, now)]));
+
+const forgesOf = (composed: ReadonlyMap<string, ComposedForge>): ReadonlyMap<string, Forge> =>
+  new Map([...composed].map(([name, { forge }]) => [name, forge]));
+
 function composeForge(name: string, config: ForgeConfig, cache: string, now: () => number): ComposedForge {
   const webhookSecrets = config.webhookSecrets.map((secret) => secret.reveal());
   const { url, ca = null } = config;
@@ -178,23 +187,37 @@ function composeForge(name: string, config: ForgeConfig, cache: string, now: () 
   return { forge, access: { ...access, user, token: (path) => forge.tokenFor(path) } };
 }
 
-function createTarget(
-  name: string,
-  { branch, author }: GitopsConfig,
-  mirror: Mirror,
-  store: Store,
-  now: () => number,
-  log: Log,
-): DeliveryTarget {
-  return createGitopsTarget({
-    name,
-    branch,
-    author,
-    mirror,
+interface TargetOptions extends GitopsConfig {
+  /** Its key in modelhook.yaml. */
+  name: string;
+  forges: ReadonlyMap<string, Forge>;
+  mirrorOf: (folder: string, repository: string) => Mirror;
+  store: Store;
+  now: () => number;
+  log: Log;
+}
+
+/** What a GitOps repository is delivered to, by destination: its branch, and pull requests where its forge has them. */
+function createTargets({
+  forges,
+  mirrorOf,
+  store,
+  ...options
+}: TargetOptions): [destination: string, DeliveryTarget][] {
+  const { name, repository } = options;
+  const branch = createGitopsTarget({
+    ...options,
+    mirror: mirrorOf(`gitops/${name}`, repository),
     base: factOf(store, `gitops/${name}/base`),
-    now,
-    log,
   });
+  const targets: [string, DeliveryTarget][] = [[destinationOf({ gitops: name, via: 'push' }), branch]];
+  const pullRequests = forges.get(parseRepositoryId(repository)?.forge ?? '')?.pullRequests;
+  if (pullRequests) {
+    const mirror = mirrorOf(`pull-requests/${name}`, repository);
+    const requests = createPullRequestTarget({ ...options, mirror, pullRequests });
+    targets.push([destinationOf({ gitops: name, via: 'pullRequest' }), requests]);
+  }
+  return targets;
 }
 
 /** Mirrors in the cache, of repositories by their id. */
@@ -206,6 +229,24 @@ function createMirrors(composed: ReadonlyMap<string, ComposedForge>, cache: stri
       throw new TypeError(`the configuration let ${repository} through, whose forge it does not have`);
     return new Mirror(cache, folder, (url) => locateRemote(access, id.path, url));
   };
+}
+
+/** The forges, for commands that ask them: no store is opened. */
+export const composeForges = (config: Config, now: () => number = Date.now): ReadonlyMap<string, Forge> =>
+  forgesOf(composeAll(config, now));
+
+/** The config repository, for commands that look at its head: which revision is in force is neither known nor kept. */
+export function composePolicies(config: Config, log: Log): PolicySource {
+  const { policies, forges, cache } = config;
+  const ofPolicies = Object.entries(forges).filter(([name]) => policies.repository.startsWith(`${name}:`));
+  const composed = composeAll({ ...config, forges: Object.fromEntries(ofPolicies) }, Date.now);
+  return createConfigRepository({
+    ...policies,
+    mirror: createMirrors(composed, cache)('policies', policies.repository),
+    known: knownNames(config),
+    inForce: { get: async () => null, set: async () => {} },
+    log,
+  });
 }
 
 /** A cluster, for commands that look into one. Its client loads when it is asked. */

@@ -5,7 +5,7 @@ import { loadConfig } from '../config.ts';
 import { createLog } from '../telemetry/log.ts';
 import { createNarrator } from './demo-narrator.ts';
 import { makeDemoSite } from './demo-site.ts';
-import { installWebhook } from './webhook.ts';
+import { registerWebhook } from './webhook.ts';
 
 interface DemoOptions {
   port: number;
@@ -43,7 +43,8 @@ async function demo({ port, once }: DemoOptions): Promise<void> {
     const { url } = await service.start();
     const narrator = createNarrator({ service, site, say });
     say(`The controller listens at ${url}. Repositories and work trees are in ${site.root}.\n`);
-    for (const repository of [site.model, site.policies]) installWebhook(config, repository, url);
+    for (const repository of [site.model, site.policies])
+      await registerWebhook(config, repository, { url, kind: 'repository' });
     if (!site.hooksReport)
       say('curl or openssl is missing, so hooks cannot report: refs are listed every second instead.\n');
     await Promise.race([narrator.ready(), interrupted]);

@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../config.ts';
 import { messageOf } from '../core/errors.ts';
 import { demoCommand } from './demo.ts';
+import { doctorCommand } from './doctor.ts';
 import { planCommand } from './plan.ts';
 import { printable } from './printable.ts';
 import { renderCommand } from './render.ts';
@@ -34,6 +35,7 @@ export function createProgram(): Command {
     planCommand(),
     rolloutsCommand(),
     webhookCommand(),
+    doctorCommand(),
   ];
   for (const command of commands) program.addCommand(command);
   for (const command of allOf(program)) {

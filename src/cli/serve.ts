@@ -1,7 +1,9 @@
 /** `modelhook serve`: the controller. */
 import { Command, Option } from 'commander';
 import { loadConfig } from '../config.ts';
+import { messageOf } from '../core/errors.ts';
 import { createLog, LOG_LEVELS, type LogLevel } from '../telemetry/log.ts';
+import { UsageError } from './usage-error.ts';
 
 interface ServeOptions {
   config: string;
@@ -20,11 +22,21 @@ export const serveCommand = (): Command =>
     .addHelpText('after', '\nExample:\n  modelhook serve --config /etc/modelhook/modelhook.yaml\n')
     .action(serve);
 
+/** What a configuration holds may still be of no use, such as a key that is none. */
+function composed<Service>(compose: () => Service): Service {
+  try {
+    return compose();
+  } catch (error) {
+    if (error instanceof TypeError) throw error;
+    throw new UsageError(messageOf(error));
+  }
+}
+
 async function serve({ config: file, logLevel }: ServeOptions): Promise<void> {
   const config = loadConfig(file);
   const log = createLog(logLevel);
   const { compose } = await import('../compose.ts');
-  const service = compose(config, log);
+  const service = composed(() => compose(config, log));
 
   const { promise: asked, resolve: stop } = Promise.withResolvers<NodeJS.Signals>();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {

@@ -1,0 +1,156 @@
+/** `modelhook doctor`: whether the configuration, the policies and the forges are as they must be, and how to mend it. */
+import { styleText } from 'node:util';
+import { Command, Option } from 'commander';
+import { type Config, ConfigError, loadConfig } from '../config.ts';
+import { parseRepositoryId, unsafeName } from '../core/ref-event.ts';
+import type { Finding } from '../forge/forge.ts';
+import { endAllGit } from '../git/git.ts';
+import { checkForge, checkPolicies, count, good, type Section, usesOf } from './doctor-checks.ts';
+import { oneLine } from './printable.ts';
+import { UsageError } from './usage-error.ts';
+import { hideSecrets, urlOption } from './webhook.ts';
+
+interface DoctorOptions {
+  config: string;
+  /** true: the option without names. */
+  forge?: true | string[];
+  url?: string;
+  output: 'text' | 'json';
+}
+
+export const doctorCommand = (): Command =>
+  new Command('doctor')
+    .description(
+      'Check the configuration, the policies, and on each forge the token, the repositories and their webhooks; say how to mend each.',
+    )
+    .argument('[id...]', 'model repositories to look at too, such as gitlab:ml/iris')
+    .requiredOption('-c, --config <file>', 'modelhook.yaml')
+    .option('--forge [name...]', 'look at these forges only (default: all)')
+    .addOption(urlOption())
+    .addOption(
+      new Option('--output <format>', 'how to write the result').choices(['text', 'json']).default('text'),
+    )
+    .addHelpText(
+      'after',
+      `
+Looked at are the config repository, the GitOps repositories, the model repositories that a policy names without a
+wildcard, and those that are given. Nothing is changed. Run it where the controller runs, with its environment.
+
+With --output json: { findings: [{ forge, about, state, message, fix }] }. forge is null for what is about none, state is
+good, warning or fault, and fix is null where it is good.
+
+Exit codes: 0 no fault, 1 at least one fault, 2 wrong usage, or faults of the configuration.
+
+Examples:
+  modelhook doctor --config modelhook.yaml
+  modelhook doctor gitlab:ml/iris --config modelhook.yaml --forge gitlab`,
+    )
+    .action(doctor);
+
+async function doctor(given: string[], { config: file, forge, url, output }: DoctorOptions): Promise<void> {
+  const configuration = { title: 'Configuration', forge: null };
+  let config: Config;
+  try {
+    config = loadConfig(file);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const findings = error.faults.map(configFinding);
+    write([hidden({ ...configuration, findings }, (text) => text)], output);
+    process.exitCode = 2;
+    return;
+  }
+  const words = Array.isArray(forge) ? forge : [];
+  // `--forge a b:c` takes both words; a forge's name has no colon.
+  const ids = [...given, ...words.filter((word) => word.includes(':'))];
+  const names = words.filter((word) => !word.includes(':'));
+  refuseUnknown(config, ids, names);
+
+  const policies = await checkPolicies(config);
+  const uses = usesOf(config, [...policies.repositories, ...ids]);
+  const ofIds = ids.map((id) => parseRepositoryId(id)?.forge ?? '');
+  const examined = names.length === 0 ? Object.keys(config.forges) : new Set([...names, ...ofIds]);
+  const forges = await Promise.all(
+    [...examined].map((name) => checkForge(config, name, uses.get(name) ?? [], url)),
+  );
+  const hide = (text: string): string => hideSecrets(config, text);
+  const usable = { ...configuration, findings: [good(file, 'can be used')] };
+  const sections = [usable, policies.section, ...forges].map((section) => hidden(section, hide));
+  if (sections.some(({ findings }) => findings.some(({ state }) => state === 'fault'))) process.exitCode = 1;
+  // A forge that gave no answer in time is still being asked, which would keep the process.
+  endAllGit();
+  write(sections, output, () => process.exit());
+}
+
+const configFinding = ({ file, line, column, message }: ConfigError['faults'][number]): Finding => ({
+  about: `${file}:${line}:${column}`,
+  state: 'fault',
+  message,
+  fix: 'correct it; docs/configuration.md has every key',
+});
+
+function refuseUnknown({ forges }: Config, ids: readonly string[], names: readonly string[]): void {
+  for (const id of ids) {
+    const parsed = parseRepositoryId(id);
+    if (!parsed) throw new UsageError(`"${id}" is not a repository id; write <forge name>:<path>`);
+    const fault = unsafeName('the path', parsed.path);
+    if (fault) throw new UsageError(`${id}: ${fault}`);
+  }
+  const unknown = [...names, ...ids.map((id) => parseRepositoryId(id)?.forge ?? '')].find(
+    (name) => !Object.hasOwn(forges, name),
+  );
+  if (unknown === undefined) return;
+  throw new UsageError(
+    `the configuration has no forge "${unknown}"; it has ${Object.keys(forges).join(', ') || 'none'}`,
+  );
+}
+
+/** What forges say may hold what they were sent, and what steers a terminal. */
+const hidden = ({ title, forge, findings }: Section, hide: (text: string) => string): Section => ({
+  title: oneLine(title),
+  forge,
+  findings: findings.map(({ about, state, message, fix }) => ({
+    about: oneLine(hide(about)),
+    state,
+    message: oneLine(hide(message)),
+    fix: fix === null ? null : oneLine(hide(fix)),
+  })),
+});
+
+function write(sections: readonly Section[], output: 'text' | 'json', done?: () => void): void {
+  const text = output === 'json' ? toJson(sections) : toText(sections);
+  process.stdout.write(`${text}\n`, done);
+}
+
+const toJson = (sections: readonly Section[]): string => {
+  const findings = sections.flatMap(({ forge, findings: found }) =>
+    found.map((finding) => ({ forge, ...finding })),
+  );
+  return JSON.stringify({ findings }, null, 2);
+};
+
+function toText(sections: readonly Section[]): string {
+  const states = sections.flatMap(({ findings }) => findings.map(({ state }) => state));
+  const number = (state: Finding['state']): number => states.filter((each) => each === state).length;
+  const sum = `${count(number('fault'), 'fault')}, ${count(number('warning'), 'warning')}, ${number('good')} good`;
+  return [...sections.map(sectionText), styleText('bold', sum, { stream: process.stdout })].join('\n');
+}
+
+function sectionText({ title, findings }: Section): string {
+  const grouped = Map.groupBy(findings, ({ about }) => about);
+  const lines = [...grouped.values()].flat().map(findingText);
+  return [styleText('bold', title, { stream: process.stdout }), ...lines, ''].join('\n');
+}
+
+const MARKS = {
+  good: { sign: '✓', colour: 'green', word: 'good   ' },
+  warning: { sign: '!', colour: 'yellow', word: 'warning' },
+  fault: { sign: '✗', colour: 'red', word: 'fault  ' },
+} as const satisfies Record<Finding['state'], object>;
+
+function findingText({ about, state, message, fix }: Finding): string {
+  const { sign, colour, word } = MARKS[state];
+  const coloured = styleText(colour, sign, { stream: process.stdout });
+  // Where colours are not shown, neither may the signs be.
+  const mark = coloured === sign ? word : coloured;
+  return `  ${mark}  ${about}: ${message}${fix === null ? '' : `\n      ${fix}`}`;
+}
