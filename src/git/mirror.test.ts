@@ -101,6 +101,19 @@ describe('a mirror', () => {
       expect(await mirror.fetchBranch('main')).toBe(sha);
     });
 
+    it('is of SHA-256 where the repository is, files and single commits too', async () => {
+      const modern = GitRepository.create(join(folder, `sha256-${mirrors}.git`), 'sha256');
+      const sha = modern.commit({ 'a.yaml': 'a' });
+      expect(sha).toHaveLength(64);
+      const copy = mirrorOf(modern);
+      expect(await copy.fetchBranch('main')).toBe(sha);
+      using objects = await copy.objects();
+      expect(String(await objects.contents(`${sha}:a.yaml`))).toBe('a');
+      const single = mirrorOf(modern);
+      await single.fetchCommit(sha);
+      expect(await single.resolve(`${sha}^{commit}`)).toBe(sha);
+    });
+
     it('is made again after its folder was deleted', async () => {
       const sha = repository.commit({ 'a.yaml': 'a' });
       await mirror.fetchBranch('main');

@@ -128,12 +128,20 @@ export class Mirror {
   }
 
   async #ready(): Promise<Remote> {
+    const remote = await this.remote();
     if (!existsSync(join(this.dir, 'HEAD'))) {
+      const format = await objectFormat(remote);
       mkdirSync(this.dir, { recursive: true });
-      await git(['init', '--quiet', '--bare', '--template=', '--', this.dir]);
+      await git(['init', '--quiet', '--bare', '--template=', `--object-format=${format}`, '--', this.dir]);
     }
-    return this.remote();
+    return remote;
   }
+}
+
+/** Repositories of SHA-256 can only be copied into such, and show themselves by the length of their names. */
+async function objectFormat(remote: Remote): Promise<'sha1' | 'sha256'> {
+  const listed = await git(['ls-remote', '--', remote.url, 'HEAD', 'refs/heads/*'], { remote });
+  return /^[0-9a-f]{64}\t/.test(listed.toString()) ? 'sha256' : 'sha1';
 }
 
 /** A server that ignores the filter says so before it sends everything (git's own warning; the exit code stays 0). */

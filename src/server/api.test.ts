@@ -71,6 +71,15 @@ describe('a rollout in JSON', () => {
     });
   });
 
+  it('that waits for its pull request has that in its receipt', async () => {
+    const pullRequest = { number: 12, label: '!12', url: 'https://gitlab.example.com/12' };
+    const { id } = await addRollout(store, { changes: [{ message: 'Waiting for !12', pullRequest }] });
+    expect((await get(`/api/v1/rollouts/${id}`)).body).toMatchObject({
+      phase: 'pending',
+      receipt: { commit: null, path: null, pullRequest: 'https://gitlab.example.com/12' },
+    });
+  });
+
   it('that has no plan yet has nulls and empty lists', async () => {
     const { id } = await addRollout(store);
     const nothing = {

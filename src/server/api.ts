@@ -21,7 +21,7 @@ function eventJson({ seq, receivedAt, ...event }: EventWithRollouts) {
 
 /** @returns a rollout as JSON has it: exactly the fields that specification section 7 lists */
 function rolloutJson(rollout: Rollout & { transitions: Transition[] }) {
-  const { createdAt, updatedAt, finishedAt, receipt, endpoints, transitions } = rollout;
+  const { createdAt, updatedAt, finishedAt, endpoints, transitions } = rollout;
   return {
     id: rollout.id,
     eventId: rollout.eventId,
@@ -39,9 +39,19 @@ function rolloutJson(rollout: Rollout & { transitions: Transition[] }) {
     createdAt: time(createdAt),
     updatedAt: time(updatedAt),
     finishedAt: finishedAt === null ? null : time(finishedAt),
-    receipt,
+    receipt: receiptJson(rollout),
     endpoints,
     transitions: transitions.map(({ phase, message, at }) => ({ phase, message, at: time(at) })),
+  };
+}
+
+/** What is there of a rollout's delivery: while it waits for its pull request, that alone. */
+function receiptJson({ receipt, pullRequest }: Rollout) {
+  if (receipt === null && pullRequest === null) return null;
+  return {
+    commit: receipt?.commit ?? null,
+    path: receipt?.path ?? null,
+    pullRequest: pullRequest?.url ?? null,
   };
 }
 

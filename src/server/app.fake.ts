@@ -35,8 +35,16 @@ export function fakeForge(name: string): Forge {
         }
       },
     },
-    repositories: { lag: 0, readRef: beyondThisTest, readFiles: beyondThisTest, listRefs: beyondThisTest },
+    repositories: {
+      lag: 0,
+      identify: beyondThisTest,
+      readRef: beyondThisTest,
+      readFiles: beyondThisTest,
+      listRefs: beyondThisTest,
+    },
     statuses: { write: beyondThisTest, holds: beyondThisTest },
+    pullRequests: null,
+    administration: { registerWebhook: beyondThisTest, examine: beyondThisTest },
   };
 }
 
@@ -81,7 +89,7 @@ export function fakeApp(store: Store, changes: Partial<AppDependencies> = {}) {
   const log = fakeLog();
   const policies = new FakePolicies();
   const app = createApp({
-    receive: createReceive({ store, log }),
+    receive: createReceive({ store, pullRequestsIn: () => [], log }),
     forges: new Map([['plain', fakeForge('plain')]]),
     store,
     policies,
@@ -109,6 +117,7 @@ export const delivered = (name: string): RolloutChange[] => [
     target: { cluster: 'prod', namespace: 'vision', name },
     plan: {
       gitops: 'fleet',
+      via: 'push',
       path: `prod/vision/${name}.yaml`,
       adopt: false,
       updateExisting: true,
@@ -123,7 +132,7 @@ export const delivered = (name: string): RolloutChange[] => [
     phase: 'delivered',
     stage: null,
     message: 'Committed 1a2b3c4 to fleet',
-    receipt: { commit: '1a2b3c4d'.repeat(5), path: `prod/vision/${name}.yaml`, pullRequest: null },
+    receipt: { commit: '1a2b3c4d'.repeat(5), path: `prod/vision/${name}.yaml` },
   },
 ];
 

@@ -117,18 +117,23 @@ describe('the page of a rollout', () => {
   });
 
   it('says that identical content made no commit', async () => {
-    const receipt = { commit: null, path: 'a.yaml', pullRequest: null };
+    const receipt = { commit: null, path: 'a.yaml' };
     const same = { phase: 'delivered', stage: null, message: 'Nothing to change', receipt } as const;
     const { id } = await addRollout(store, { changes: [same] });
     expect((await page(`/rollouts/${id}`)).text).toContain('already had this content');
   });
 
   it('links to web addresses only', async () => {
-    const receipt = { commit: null, path: null, pullRequest: 'javascript:alert(1)' };
-    const { id } = await addRollout(store, { changes: [{ receipt }] });
-    const { text } = await page(`/rollouts/${id}`);
-    expect(text).toContain('javascript:alert(1)');
-    expect(text).not.toContain('href="javascript');
+    const pageWith = async (url: string, ref: string) => {
+      const pullRequest = { number: 12, label: '!12', url };
+      const { id } = await addRollout(store, { ref, changes: [{ pullRequest }] });
+      return (await page(`/rollouts/${id}`)).text;
+    };
+    const hostile = await pageWith('javascript:alert(1)', 'refs/tags/v1');
+    expect(hostile).toContain('!12');
+    expect(hostile).not.toContain('href="javascript');
+    const good = await pageWith('https://gitlab.example.com/12', 'refs/tags/v2');
+    expect(good).toContain('href="https://gitlab.example.com/12"');
   });
 
   it('is a page even where there is no such rollout', async () => {

@@ -81,7 +81,7 @@ function timeline(rollout: RolloutView['rollout']): Html {
 const dayOf = (at: number): string => new Date(at).toISOString().slice(0, 10);
 
 function facts(rollout: Rollout): Html {
-  const { target, receipt, plan, endpoints, policyRevision, sha, ref } = rollout;
+  const { target, receipt, pullRequest, plan, endpoints, policyRevision, sha, ref } = rollout;
   const parsed = parseRef(ref);
   return html`<section class="card"><h2>What, where and why</h2><dl class="facts">
 ${fact('Repository', rollout.repository)}
@@ -94,7 +94,7 @@ ${target && fact('Target', html`${target.name}<span class="sub">namespace ${targ
 ${receipt?.commit && fact('GitOps commit', html`<code>${receipt.commit}</code>${plan && html`<span class="sub">in ${plan.gitops}</span>`}`)}
 ${receipt && receipt.commit === null && fact('GitOps commit', 'none: the file already had this content')}
 ${(receipt?.path ?? plan?.path) && fact('File', html`<code>${receipt?.path ?? plan?.path}</code>`)}
-${receipt?.pullRequest && fact('Pull request', link(receipt.pullRequest))}
+${pullRequest && fact('Pull request', link(pullRequest.url, pullRequest.label))}
 ${endpoints.external && fact('Endpoint', link(endpoints.external))}
 ${endpoints.internal && fact('In the cluster', html`<code>${endpoints.internal}</code>`)}
 ${fact('Rollout id', html`<code>${rollout.id}</code><span class="sub"><a href="${ROOT}api/v1/rollouts/${encodeURIComponent(rollout.id)}">as JSON</a></span>`)}
@@ -105,10 +105,8 @@ const fact = (term: string, description: Html | string): Html =>
   html`<dt>${term}</dt><dd>${description}</dd>`;
 
 /** Addresses come from forges and clusters: only what is plainly a web address becomes a link. */
-const link = (address: string): Html | string =>
-  /^https?:\/\//i.test(address)
-    ? html`<a href="${address}" rel="noopener noreferrer">${address}</a>`
-    : address;
+const link = (address: string, text = address): Html | string =>
+  /^https?:\/\//i.test(address) ? html`<a href="${address}" rel="noopener noreferrer">${text}</a>` : text;
 
 function cause({ cause: { kind, of }, eventId, ref }: Rollout): Html | string {
   const other = html`<a href="${ROOT}rollouts/${encodeURIComponent(of)}">rollout ${of.slice(0, 8)}</a>`;
