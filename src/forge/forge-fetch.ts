@@ -25,6 +25,8 @@ export interface ForgeRequest {
   method?: string | undefined;
   headers?: Readonly<Record<string, string>> | undefined;
   body?: string | undefined;
+  /** Bytes above which an answer is not read; a few MiB where it is left out. */
+  maxBody?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -32,7 +34,7 @@ const TIMEOUT = 30_000;
 const MAX_REDIRECTS = 3;
 /** Where a rate limit does not say how long. GitHub asks for a minute at least. */
 const UNKNOWN_LIMIT = 60_000;
-/** No answer we ask for is larger, weights are never asked for. */
+/** Hardly an answer we ask for is larger, weights are never asked for. */
 const MAX_BODY = 8 * 1024 * 1024;
 const MAX_CACHED = 200;
 const MAX_CACHED_BODY = 64 * 1024;
@@ -74,7 +76,7 @@ export function createForgeFetch({ base, ca, now, timeout = TIMEOUT }: ForgeFetc
       });
       if (response.status < 200 || response.status > 599)
         throw new UnusableError(`${origin} answered with ${response.status}, which is no status`);
-      const body = await readBody(response.body, origin);
+      const body = await readBody(response.body, origin, init.maxBody ?? MAX_BODY);
       const received = new Headers([...response.headers]);
       // The body is unpacked by now.
       for (const name of ['content-encoding', 'content-length']) received.delete(name);
@@ -207,13 +209,16 @@ function askerOf(headers: ForgeRequest['headers'] = {}): string {
 /** An answer that came, and cannot be used: no failed connection, so it is said as it is. */
 class UnusableError extends Error {}
 
-async function readBody(body: AsyncIterable<Uint8Array> | null, origin: string): Promise<Buffer> {
+async function readBody(
+  body: AsyncIterable<Uint8Array> | null,
+  origin: string,
+  limit: number,
+): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of body ?? []) {
     size += chunk.byteLength;
-    if (size > MAX_BODY)
-      throw new UnusableError(`the answer of ${origin} is over ${MAX_BODY / 1024 / 1024} MiB`);
+    if (size > limit) throw new UnusableError(`the answer of ${origin} is over ${limit / 1024 / 1024} MiB`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks, size);

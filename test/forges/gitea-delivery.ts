@@ -69,3 +69,17 @@ export function giteaDelivery(push: Push, path: string, secret: string | null): 
   const { event, body } = giteaPayload(push, path);
   return giteaRequest(event, JSON.stringify(body, null, 2), secret);
 }
+
+/** The delivery that tells of a pull request; also of pushes to it, under the same event. */
+export function giteaPullRequestDelivery(
+  path: string,
+  number: number,
+  action: string,
+  secret: string | null,
+): WebhookRequest {
+  const { body } = giteaPayload({ ref: 'refs/heads/main', before: null, after: null }, path);
+  const { repository, sender } = body as { repository: object; sender: object };
+  const pullRequest = { number, state: action === 'closed' ? 'closed' : 'open', merged: false };
+  const told = { action, number, pull_request: pullRequest, repository, sender, commit_id: '', review: null };
+  return giteaRequest('pull_request', JSON.stringify(told, null, 2), secret);
+}

@@ -3,45 +3,21 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json as readJson } from 'node:stream/consumers';
-import { type Files, ObjectStore } from './gitea-objects.ts';
+import { type HookForm, HookList } from './gitea-hooks.ts';
+import type { PullRequestForm } from './gitea-pull-requests.ts';
+import { ACCOUNTS, type Account, NOT_FOUND, Refusal, requireScope } from './gitea-refusal.ts';
+import {
+  branchesOf,
+  GiteaRepository,
+  type Listing,
+  paged,
+  readRepository,
+  type Status,
+  tagsOf,
+} from './gitea-repository.ts';
 
-interface Status {
-  id: number;
-  context: string;
-  status: string;
-  description: string;
-  target_url: string;
-}
-
-/** A repository, and what people do in it. */
-export class GiteaRepository {
-  readonly id: number;
-  path: string;
-  archived = false;
-  defaultBranch = 'main';
-  readonly refs = new Map<string, string>();
-  readonly objects = new ObjectStore();
-  readonly statuses = new Map<string, Status[]>();
-
-  constructor(id: number, path: string) {
-    this.id = id;
-    this.path = path;
-  }
-
-  commit(branch: string, files: Files): string {
-    const ref = `refs/heads/${branch}`;
-    const sha = this.objects.commit(this.refs.get(ref), files);
-    this.refs.set(ref, sha);
-    return sha;
-  }
-
-  /** Makes or moves an annotated tag, under the ref's name or another. @returns the tag object's id */
-  annotate(ref: string, target: string, name: string = ref.replace('refs/tags/', '')): string {
-    const object = this.objects.tag(name, target);
-    this.refs.set(ref, object);
-    return object;
-  }
-}
+export { TOKENS } from './gitea-refusal.ts';
+export { GiteaRepository };
 
 /** An answer that is not the API's own. */
 export interface Fault {
@@ -56,20 +32,16 @@ export interface Asked {
   authorization: string | undefined;
 }
 
-class Refusal extends Error {
-  readonly status: number;
-  constructor(status: number, message: string) {
-    super(message);
-    this.status = status;
-  }
+/** A request that was let in. */
+interface Request {
+  method: string;
+  below: string;
+  query: URLSearchParams;
+  body: unknown;
+  account: Account;
 }
 
-export const TOKENS = {
-  administrator: 'token-of-an-administrator',
-  writer: 'token-of-a-writer',
-  /** Without the scope to write. */
-  reader: 'token-of-a-reader',
-};
+const ROLES = ['none', 'read', 'write', 'admin'];
 
 export class GiteaServer {
   readonly asked: Asked[] = [];
@@ -79,9 +51,9 @@ export class GiteaServer {
   fault: Fault | null = null;
   /** Answered instead to writes. */
   writeFault: Fault | null = null;
-  treePage = 3;
-  maxPage = 2;
-  maxBlob = 10 * 1024 * 1024;
+  version = '1.26.0';
+  /** Their webhooks, by name. */
+  readonly organisations = new Map<string, HookList>();
   readonly #repositories: GiteaRepository[] = [];
   readonly #redirects = new Map<string, GiteaRepository>();
   readonly #server: Server;
@@ -110,6 +82,12 @@ export class GiteaServer {
     return repository;
   }
 
+  createOrganisation(name: string): HookList {
+    const hooks = new HookList();
+    this.organisations.set(name, hooks);
+    return hooks;
+  }
+
   rename(repository: GiteaRepository, path: string): void {
     this.#redirects.set(repository.path, repository);
     repository.path = path;
@@ -122,121 +100,136 @@ export class GiteaServer {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = 'GET', url = '/' } = request;
-    const body = method === 'POST' ? await readJson(request) : null;
+    const isWrite = method !== 'GET';
+    const body = isWrite && request.headers['content-type'] ? await readJson(request) : null;
     const asked = { method, path: url, authorization: request.headers.authorization };
     this.asked.push(asked);
     this.onAsked?.(asked);
-    const fault = this.fault ?? (method === 'POST' ? this.writeFault : null);
+    const fault = this.fault ?? (isWrite ? this.writeFault : null);
     if (fault) {
       response.writeHead(fault.status, fault.headers).end(fault.body ?? '');
       return;
     }
-    const json = (status: number, value: unknown) =>
+    const json = (status: number, value: unknown, headers: Record<string, string> = {}) =>
       response
-        .writeHead(status, { 'content-type': 'application/json;charset=utf-8' })
-        .end(JSON.stringify(value));
+        .writeHead(status, { 'content-type': 'application/json;charset=utf-8', ...headers })
+        .end(value === null ? '' : JSON.stringify(value));
     try {
-      const { pathname, searchParams } = new URL(url, this.url);
-      const [, owner = '', name = '', below = ''] =
-        /^\/api\/v1\/repos\/([^/]+)\/([^/]+)(?:\/(.*))?$/.exec(pathname) ?? [];
-      const path = `${decodeURIComponent(owner)}/${decodeURIComponent(name)}`;
-      const token = this.#authorize(request.headers.authorization);
-      const moved = this.#redirects.get(path);
-      const repository = this.#repositories.find((each) => each.path === path);
-      if (!repository && moved) {
-        const location = url.replace(`${owner}/${name}`, moved.path);
-        response.writeHead(301, { location }).end('<a href="…">Moved Permanently</a>.');
+      const moved = this.#moved(url);
+      const account = this.#authorize(asked.authorization);
+      if (moved !== null) {
+        response.writeHead(301, { location: moved }).end('<a href="…">Moved Permanently</a>.');
         return;
       }
-      // A private repository is not there for those who may not read it.
-      if (!repository || token === null) throw new Refusal(404, 'not found');
-      if (method === 'POST')
-        json(201, this.#write(repository, below, body as Partial<Status & { state: string }>, token));
-      else json(200, this.#read(repository, below, searchParams));
+      const answer = this.#route(method, url, body, account);
+      if (isListing(answer)) json(200, answer.items, { 'x-total-count': `${answer.total}` });
+      else if (answer === null) json(204, null);
+      else json(isWrite ? 201 : 200, answer);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       json(error.status, { message: error.message, url: `${this.url}/api/swagger` });
     }
   }
 
-  #authorize(authorization: string | undefined): string | null {
+  /** Of an old path, for any method. */
+  #moved(url: string): string | null {
+    const [, path = ''] = /^\/api\/v1\/repos\/([^/]+\/[^/?]+)/.exec(url) ?? [];
+    const repository = this.#redirects.get(path);
+    if (!repository || this.#repositories.some((each) => each.path === path)) return null;
+    return url.replace(path, repository.path);
+  }
+
+  #authorize(authorization: string | undefined): Account | null {
     if (authorization === undefined) return null;
-    const token = authorization.replace(/^token /, '');
-    if (Object.values(TOKENS).includes(token)) return token;
+    const account = ACCOUNTS[authorization.replace(/^token /, '')];
+    if (account) return account;
     throw new Refusal(401, 'invalid username, password or token');
   }
 
-  #read(repository: GiteaRepository, below: string, query: URLSearchParams): unknown {
-    const { id, path, archived, objects, refs } = repository;
-    const [kind, rest = ''] = /^(git\/[a-z]+|statuses)\/?(.*)$/.exec(below)?.slice(1) ?? [];
-    const page = Number(query.get('page') ?? 1);
+  #route(method: string, url: string, body: unknown, account: Account | null): unknown {
+    const { pathname, searchParams: query } = new URL(url, this.url);
+    const path = pathname.replace('/api/v1/', '');
+    if (path === 'version') return { version: this.version };
+    // A private repository is not there for those who may not read it.
+    if (account === null) throw NOT_FOUND;
+    if (path === 'user') {
+      requireScope(account, 'user', method);
+      return { login: account.login };
+    }
+    const [kind = '', first = '', second = '', ...rest] = path.split('/');
+    if (kind === 'orgs')
+      return this.#organisation(first, [second, ...rest].join('/'), method, query, body, account);
+    const below = rest.join('/');
+    requireScope(account, below.startsWith('issues/') ? 'issue' : 'repository', method);
+    const name = `${decodeURIComponent(first)}/${decodeURIComponent(second)}`.toLowerCase();
+    const repository = this.#repositories.find((each) => each.path.toLowerCase() === name);
+    if (!repository || account.role === 'none') throw NOT_FOUND;
+    return this.#repository(repository, { method, below, query, body, account });
+  }
+
+  #organisation(
+    name: string,
+    below: string,
+    method: string,
+    query: URLSearchParams,
+    body: unknown,
+    account: Account,
+  ): unknown {
+    requireScope(account, 'organization', method);
+    const found = [...this.organisations].find(([each]) => each.toLowerCase() === name.toLowerCase());
+    if (!found) throw new Refusal(404, 'GetOrgByName');
+    if (below === '') return { name: found[0], username: found[0] };
+    if (account.role !== 'admin') throw new Refusal(403, 'Must be an organization owner');
+    return hooks(found[1], method, below, query, body);
+  }
+
+  #repository(repository: GiteaRepository, { method, below, query, body, account }: Request): unknown {
+    const { id, path, archived, refs, hasPullRequests, pageSizes } = repository;
+    const may = (role: string) => ROLES.indexOf(account.role) >= ROLES.indexOf(role);
+    const [kind = '', number = '', ...rest] = below.split('/');
     switch (kind) {
-      case undefined:
-        if (below === '') return { id, full_name: path, archived, empty: refs.size === 0 };
-        throw new Refusal(404, 'not found');
-      case 'git/refs':
-        return this.#refs(repository, `refs/${decodeURIComponent(rest)}`);
-      case 'git/commits': {
-        const sha = objects.peel(rest);
-        const commit = objects.get(sha ?? '');
-        if (commit?.type !== 'commit') throw new Refusal(404, `commit doesn't exist: ${rest}`);
-        return { sha, created: new Date(commit.created).toISOString() };
-      }
-      case 'git/tags': {
-        const tag = objects.get(rest);
-        if (tag?.type !== 'tag') throw new Refusal(400, 'object does not exist');
-        // The commit is that of the ref which is called like the tag was.
-        const named = refs.get(`refs/tags/${tag.name}`);
-        if (named === undefined) throw new Refusal(400, 'object does not exist');
+      case '':
         return {
-          tagger: { date: new Date(tag.created).toISOString() },
-          object: { sha: objects.peel(named) },
+          id,
+          full_name: path,
+          archived,
+          empty: refs.size === 0,
+          has_pull_requests: hasPullRequests,
+          permissions: { admin: may('admin'), push: may('write'), pull: true },
+          html_url: `http://gitea.example.com/${path}`,
         };
-      }
-      case 'git/trees': {
-        const entries = objects.entries(rest);
-        if (!entries) throw new Refusal(400, `sha not found [${rest}]`);
-        const tree = entries.slice((page - 1) * this.treePage, page * this.treePage);
-        return { tree, truncated: page * this.treePage < entries.length, page, total_count: entries.length };
-      }
-      case 'git/blobs': {
-        const blob = objects.get(rest);
-        if (blob?.type !== 'blob') throw new Refusal(400, 'object does not exist');
-        const size = blob.bytes.length;
-        const isGiven = size <= this.maxBlob;
-        return { size, content: isGiven ? Buffer.from(blob.bytes).toString('base64') : null };
-      }
-      default: {
-        const limit = Math.min(Number(query.get('limit') ?? 30), this.maxPage);
-        // One second is all the default order knows; only this one is exact.
-        const newest = (repository.statuses.get(rest) ?? []).toReversed();
-        const ordered = query.get('sort') === 'leastindex' ? newest : newest.toReversed();
-        return ordered.slice((page - 1) * limit, page * limit);
-      }
+      case 'branches':
+        return branchesOf(repository, query);
+      case 'tags':
+        return tagsOf(repository, query);
+      case 'hooks':
+        if (!may('admin'))
+          throw new Refusal(
+            403,
+            'user should be an owner or a collaborator with admin write of a repository',
+          );
+        return hooks(repository.hooks, method, below, query, body, pageSizes.lists);
+      case 'pulls':
+        if (!hasPullRequests) throw NOT_FOUND;
+        return pulls(repository, method, Number(number), query, body, account, may('write'));
+      case 'issues':
+        if (number === 'comments') throw archived ? new Refusal(423, `${path} is archived`) : NOT_FOUND;
+        if (!hasPullRequests || rest[0] !== 'comments') throw NOT_FOUND;
+        return repository.pullRequests.comment(Number(number), (body as { body?: string }).body);
+      default:
+        if (method === 'GET') return readRepository(repository, below, query, this.url);
+        if (!may('write')) throw new Refusal(403, 'user should have a permission to write to a repo');
+        return this.#writeStatus(repository, below, body as Partial<Status & { state: string }>, account);
     }
   }
 
-  #refs({ refs, objects }: GiteaRepository, beginning: string): unknown {
-    for (const [ref, sha] of refs)
-      if (!objects.get(sha)) throw new Refusal(500, `fatal: missing object ${sha} for ${ref}`);
-    const found = [...refs].filter(([ref]) => ref.startsWith(beginning)).sort();
-    if (found.length === 0) throw new Refusal(404, 'not found');
-    return found.map(([ref, sha]) => ({ ref, object: { type: objects.get(sha)?.type, sha } }));
-  }
-
-  #write(
-    repository: GiteaRepository,
+  #writeStatus(
+    { objects, statuses, refs, defaultBranch }: GiteaRepository,
     below: string,
     body: Partial<Status & { state: string }>,
-    token: string,
+    { isAdministrator }: Account,
   ): Status {
-    const { objects, statuses } = repository;
-    if (token === TOKENS.reader)
-      throw new Refusal(
-        403,
-        'token does not have at least one of required scope(s), required=[write:repository]',
-      );
-    const said = (message: string) => (token === TOKENS.administrator ? message : '');
+    const said = (message: string) => (isAdministrator ? message : '');
     const sha = objects.peel(below.replace('statuses/', ''));
     if (sha === undefined) throw new Refusal(500, said('object does not exist'));
     this.#ids += 1;
@@ -249,8 +242,39 @@ export class GiteaServer {
     };
     statuses.set(sha, [...(statuses.get(sha) ?? []), status]);
     // It is stored by now.
-    if (!repository.refs.has(`refs/heads/${repository.defaultBranch}`))
-      throw new Refusal(500, said('object does not exist'));
+    if (!refs.has(`refs/heads/${defaultBranch}`)) throw new Refusal(500, said('object does not exist'));
     return status;
   }
+}
+
+const isListing = (answer: unknown): answer is Listing =>
+  typeof answer === 'object' && answer !== null && 'items' in answer && 'total' in answer;
+
+function hooks(
+  list: HookList,
+  method: string,
+  below: string,
+  query: URLSearchParams,
+  body: unknown,
+  pageSize = 2,
+): unknown {
+  const id = Number(below.split('/')[1]);
+  if (method === 'GET') return paged(list.list(), query, pageSize);
+  if (method === 'POST') return list.add(body as HookForm);
+  return method === 'PATCH' ? list.edit(id, body as HookForm) : list.remove(id);
+}
+
+function pulls(
+  { pullRequests, pageSizes }: GiteaRepository,
+  method: string,
+  number: number,
+  query: URLSearchParams,
+  body: unknown,
+  { login }: Account,
+  mayWrite: boolean,
+): unknown {
+  if (method === 'POST') return pullRequests.open(body as PullRequestForm, login);
+  if (method === 'PATCH') return pullRequests.edit(number, body as PullRequestForm, login, mayWrite);
+  if (number > 0) return pullRequests.get(number);
+  return paged(pullRequests.list(query.get('state')), query, pageSizes.lists);
 }

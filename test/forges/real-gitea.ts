@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { CLEAN_GIT, GitRepository } from '../git-repository.ts';
 
@@ -60,9 +61,16 @@ export class RealGitea {
     return (token as { sha1: string }).sha1;
   }
 
+  /** Makes a user one of the owners of an organisation. */
+  async makeOwner(organisation: string, user: string): Promise<void> {
+    const teams = (await this.api('GET', `/orgs/${organisation}/teams`)) as { id: number; name: string }[];
+    const owners = teams.find(({ name }) => name === 'Owners');
+    await this.api('PUT', `/teams/${owners?.id}/members/${user}`);
+  }
+
   /** Removes the users that were made here. */
   async end(): Promise<void> {
-    for (const user of this.#users.splice(0)) await this.api('DELETE', `/admin/users/${user}`);
+    for (const user of this.#users.splice(0)) await this.api('DELETE', `/admin/users/${user}?purge=true`);
   }
 
   /** Makes a private repository in an organization of its own. */
@@ -131,6 +139,40 @@ export class RealRepository {
   async remove(ref: string): Promise<void> {
     this.local.remove(ref);
     await this.push(`:${ref}`);
+  }
+
+  /** Waits until Gitea itself knows that something was pushed: an empty repository takes no pull requests. */
+  async untilNotEmpty(): Promise<void> {
+    for (let tries = 0; tries < 100; tries += 1) {
+      const { empty } = (await this.gitea.api('GET', `/repos/${this.path}`)) as { empty: boolean };
+      if (!empty) return;
+      await setTimeout(100);
+    }
+    throw new Error(`${this.path} stays empty`);
+  }
+
+  /** Makes a branch with a commit that main does not have. */
+  async branch(name: string): Promise<void> {
+    this.local.point(`refs/heads/${name}`, this.local.read('refs/heads/main') ?? '');
+    await this.commit(name, { [`changes/${name}.txt`]: name });
+  }
+
+  /** A person merges a pull request. @returns the commit it became */
+  async merge(number: number): Promise<string> {
+    const path = `/repos/${this.path}/pulls/${number}`;
+    // Gitea refuses with 405 while it looks for conflicts, and where there are some.
+    for (let tries = 0; ; tries += 1) {
+      try {
+        await this.gitea.api('POST', `${path}/merge`, { Do: 'merge' });
+        break;
+      } catch (error) {
+        if (tries > 100 || !(error instanceof Error && error.message.includes('try again later')))
+          throw error;
+        await setTimeout(100);
+      }
+    }
+    const { merge_commit_sha } = (await this.gitea.api('GET', path)) as { merge_commit_sha: string };
+    return merge_commit_sha;
   }
 
   async rename(name: string): Promise<void> {

@@ -1,9 +1,14 @@
 import { describe, it } from 'vitest';
-import { giteaDelivery, giteaRequest } from '../../../test/forges/gitea-delivery.ts';
+import {
+  giteaDelivery,
+  giteaPullRequestDelivery,
+  giteaRequest,
+} from '../../../test/forges/gitea-delivery.ts';
 import { GiteaServer, TOKENS } from '../../../test/forges/gitea-server.ts';
 import { giteaAccess, RealGitea } from '../../../test/forges/real-gitea.ts';
 import { describeForge, type ForgeHarness, type PointNowhere } from '../contract.ts';
-import type { Forge } from '../forge.ts';
+import type { Forge, PullRequests } from '../forge.ts';
+import { describePullRequests, type PullRequestHarness } from '../pull-request-contract.ts';
 import { createGiteaForge } from './gitea-forge.ts';
 
 const SECRETS = ['the first secret', 'ein zweites Geheimnis: äöü'];
@@ -27,12 +32,13 @@ const forgeAt = (url: string, token: string): Forge =>
 
 const deliveriesOf = (
   path: string,
-): Pick<ForgeHarness, 'secrets' | 'delivery' | 'testDelivery' | 'signed'> => {
+): Pick<ForgeHarness, 'secrets' | 'delivery' | 'testDelivery' | 'pullRequestDelivery' | 'signed'> => {
   const A = 'a'.repeat(40);
   return {
     secrets: SECRETS,
     delivery: (push, secret) => giteaDelivery(push, path, secret),
     testDelivery: (secret) => giteaDelivery({ ref: 'refs/heads/main', before: A, after: A }, path, secret),
+    pullRequestDelivery: (secret) => giteaPullRequestDelivery(path, 7, 'closed', secret),
     signed: (body, secret) => giteaRequest('push', body, secret),
   };
 };
@@ -54,6 +60,10 @@ async function standIn(): Promise<ForgeHarness> {
     annotate: async (ref, sha) => model.annotate(ref, sha),
     remove: async (ref) => {
       model.refs.delete(ref);
+    },
+    rename: async () => {
+      server.rename(model, 'vision/flowers');
+      return 'gitea:vision/flowers';
     },
     end: () => server.end(),
   };
@@ -84,6 +94,10 @@ async function real(): Promise<ForgeHarness> {
     point: (ref, sha) => model.point(ref, sha),
     annotate: (ref, sha) => model.annotate(ref, sha),
     remove: (ref) => model.remove(ref),
+    async rename() {
+      await model.rename('flowers');
+      return `gitea:${model.path}`;
+    },
     async end() {
       await model.end();
       await gitea.end();
@@ -98,8 +112,78 @@ async function real(): Promise<ForgeHarness> {
   return harness;
 }
 
-if (access) describeForge('a real Gitea', real, tagFile);
-else
+const pullRequestsOf = ({ pullRequests }: Forge): PullRequests => {
+  if (!pullRequests) throw new Error('Gitea has pull requests');
+  return pullRequests;
+};
+
+async function standInPullRequests(): Promise<PullRequestHarness> {
+  const server = await GiteaServer.start();
+  const fleet = server.create('platform/fleet');
+  const fork = server.create('mallory/fleet');
+  for (const each of [fleet, fork]) each.commit('main', { 'README.md': '# Fleet' });
+  return {
+    pullRequests: pullRequestsOf(forgeAt(server.url, TOKENS.writer)),
+    repository: 'gitea:platform/fleet',
+    absent: 'gitea:platform/none',
+    branch: async (name) => fleet.branch(name),
+    merge: async (number) => fleet.pullRequests.merge(number),
+    close: async (number) => fleet.pullRequests.close(number),
+    openFromFork: async (head) => {
+      fork.branch(head);
+      return fleet.pullRequests.openFrom(fork, head);
+    },
+    commentsOf: async (number) => fleet.pullRequests.commentsOf(number),
+    end: () => server.end(),
+  };
+}
+
+async function realPullRequests(): Promise<PullRequestHarness> {
+  if (!access) throw new Error('MODELHOOK_TEST_GITEA is not set');
+  const gitea = new RealGitea(access);
+  const fleet = await gitea.create();
+  await fleet.commit('main', { 'README.md': '# Fleet' });
+  await fleet.untilNotEmpty();
+  const [bot, mallory] = [`bot-${fleet.owner}`, `mallory-${fleet.owner}`];
+  const scopes = ['write:repository', 'write:issue'];
+  const token = await gitea.tokenOf(bot, scopes);
+  const stranger = `token ${await gitea.tokenOf(mallory, scopes)}`;
+  await gitea.api('PUT', `/repos/${fleet.path}/collaborators/${bot}`, { permission: 'write' });
+  await gitea.api('PUT', `/repos/${fleet.path}/collaborators/${mallory}`, { permission: 'read' });
+  return {
+    pullRequests: pullRequestsOf(forgeAt(access.url, token)),
+    repository: `gitea:${fleet.path}`,
+    absent: `gitea:${fleet.owner}/none`,
+    branch: (name) => fleet.branch(name),
+    merge: (number) => fleet.merge(number),
+    close: async (number) => {
+      await gitea.api('PATCH', `/repos/${fleet.path}/pulls/${number}`, { state: 'closed' });
+    },
+    openFromFork: async (head) => {
+      const fork = { name: `fork-${fleet.owner}` };
+      await gitea.api('POST', `/repos/${fleet.path}/forks`, fork, stranger);
+      // The fork has the branch, too.
+      const draft = { head: `${mallory}:${head}`, base: 'main', title: 'From a fork' };
+      const opened = await gitea.api('POST', `/repos/${fleet.path}/pulls`, draft, stranger);
+      return (opened as { number: number }).number;
+    },
+    commentsOf: async (number) => {
+      const comments = await gitea.api('GET', `/repos/${fleet.path}/issues/${number}/comments`);
+      return (comments as { body: string }[]).map(({ body }) => body);
+    },
+    async end() {
+      await gitea.end();
+      await fleet.end();
+    },
+  };
+}
+
+describePullRequests('pull requests on Gitea', standInPullRequests);
+
+if (access) {
+  describeForge('a real Gitea', real, tagFile);
+  describePullRequests('pull requests on a real Gitea', realPullRequests);
+} else
   describe('a real Gitea (skipped: MODELHOOK_TEST_GITEA names none)', () => {
     it.skip('does what every forge does');
   });

@@ -1,7 +1,9 @@
 /** Gitea, and Forgejo, which descends from it. */
 import type { Forge } from '../forge.ts';
+import { createGiteaAdministration } from './administration.ts';
 import { createGiteaClient } from './client.ts';
 import { createGiteaObjects } from './objects.ts';
+import { createGiteaPullRequests } from './pull-requests.ts';
 import { createGiteaRepositories } from './repositories.ts';
 import { createGiteaStatuses } from './statuses.ts';
 import { createGiteaWebhooks } from './webhooks.ts';
@@ -12,7 +14,7 @@ export interface GiteaForgeOptions {
   url: string;
   /** The API's base, `<url>/api/v1` where nobody says otherwise. */
   apiUrl: string;
-  /** With the scope write:repository, of a user who may write to the model repositories. */
+  /** With the scopes write:repository and write:issue, of a user who may write to the repositories. */
   token: string | null;
   webhookSecrets: readonly string[];
   /** A file with the certificates of a private CA; null: the system's */
@@ -23,7 +25,7 @@ export interface GiteaForgeOptions {
 
 /** Starts nothing: the first request loads the HTTP client. */
 export function createGiteaForge(options: GiteaForgeOptions): Forge {
-  const { name, webhookSecrets } = options;
+  const { name, apiUrl, token, webhookSecrets } = options;
   const client = createGiteaClient(options);
   const objects = createGiteaObjects(client);
   return {
@@ -31,5 +33,7 @@ export function createGiteaForge(options: GiteaForgeOptions): Forge {
     webhooks: createGiteaWebhooks(name, webhookSecrets),
     repositories: createGiteaRepositories(client, objects),
     statuses: createGiteaStatuses({ name, client, objects }),
+    pullRequests: createGiteaPullRequests({ name, client }),
+    administration: createGiteaAdministration({ name, apiUrl, hasToken: token !== null, client }),
   };
 }

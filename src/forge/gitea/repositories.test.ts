@@ -81,7 +81,7 @@ describe('a file', () => {
   });
 
   it('that the forge gives without its content is an error that names the setting', async () => {
-    gitea.maxBlob = 10;
+    model.maxBlob = 10;
     expect(await failure(readFile('README.md'))).toMatch(
       /0 of the 30 bytes of README\.md .* DEFAULT_MAX_BLOB_SIZE/,
     );
@@ -202,6 +202,13 @@ describe('a listing', () => {
       if (path.includes(part)) gitea.fault = { status: 404, body: '{"message":"not found"}' };
     };
   };
+
+  it('lists all refs of a repository with very many, more than other answers may be long', async () => {
+    const name = (n: number) => `refs/tags/${'x'.repeat(220)}/v${n}`;
+    for (let n = 0; n < 12_500; n += 1) model.refs.set(name(n), first);
+    const refs = await forge.repositories.listRefs(IRIS);
+    expect(new Set(refs.map(({ ref }) => ref)).size).toBe(12_501);
+  });
 
   it.each(['git/refs/heads', 'git/refs/tags', 'git/commits'])(
     'of a repository that is hidden from %s on fails, and lacks no ref',

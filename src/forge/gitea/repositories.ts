@@ -5,32 +5,34 @@
  * that points to a file makes `/tags` fail for all (measured with Gitea 1.26).
  */
 import { StalledError } from '../../core/errors.ts';
-import { shortSha } from '../../core/ref-event.ts';
+import { parseRepositoryId, shortSha } from '../../core/ref-event.ts';
 import { API_LAG, type RepositoryFile, type RepositoryReader, type RepositoryRef } from '../forge.ts';
 import { encodePath, type GiteaClient, GiteaError } from './client.ts';
 import type { GiteaObjects } from './objects.ts';
 import { type Reference, referencesSchema } from './schema.ts';
 import { readFile } from './trees.ts';
 
+const PREFIXES = ['refs/heads/', 'refs/tags/'];
+/** Bytes of a list of refs: some 400,000 of them. */
+const MAX_REFS = 128 * 1024 * 1024;
 /** Requests at once while the refs of a repository are listed. */
 const CONCURRENCY = 4;
 
 export function createGiteaRepositories(client: GiteaClient, objects: GiteaObjects): RepositoryReader {
   /**
-   * @returns all refs whose full names begin with this one: one answer, however many they are
+   * All refs whose full names begin with this one, in one answer: a list without pages (measured with Gitea 1.26).
    * @throws GiteaError where the repository is not readable, which is answered like no refs
    */
-  async function references(repository: string, beginning: string): Promise<Reference[]> {
-    const below = `git/refs/${encodePath(beginning.replace('refs/', ''))}`;
-    const found = await client.get(repository, below, referencesSchema);
+  async function beginning(repository: string, name: string): Promise<Reference[]> {
+    const below = `git/refs/${encodePath(name.replace('refs/', ''))}`;
+    const found = await client.get(repository, below, referencesSchema, [404], MAX_REFS);
     if (found === null) await client.repository(repository);
     return found ?? [];
   }
 
   /** A ref is only believed to be gone where the repository is there, and has others. */
   async function absent(repository: string): Promise<null> {
-    for (const kind of ['refs/heads/', 'refs/tags/'])
-      if ((await references(repository, kind)).length > 0) return null;
+    for (const prefix of PREFIXES) if ((await beginning(repository, prefix)).length > 0) return null;
     throw new Error(`${repository} has no branches and tags at all; nothing is concluded from that`);
   }
 
@@ -69,8 +71,15 @@ export function createGiteaRepositories(client: GiteaClient, objects: GiteaObjec
   return {
     lag: API_LAG,
 
+    async identify(repository) {
+      const { id, path } = await client.repository(repository);
+      // The client takes no id without a forge.
+      const forge = parseRepositoryId(repository)?.forge ?? '';
+      return { repository: `${forge}:${path}`, projectId: String(id) };
+    },
+
     async readRef(repository, ref, paths, maxBytes) {
-      const object = (await references(repository, ref)).find((each) => each.ref === ref)?.object;
+      const object = (await beginning(repository, ref)).find((each) => each.ref === ref)?.object;
       if (!object) return absent(repository);
       if (object.type === 'blob' || object.type === 'tree')
         throw new StalledError(`${ref} points to a ${object.type}`, 'make it point to a commit');
@@ -86,8 +95,8 @@ export function createGiteaRepositories(client: GiteaClient, objects: GiteaObjec
     readFiles,
 
     async listRefs(repository) {
-      const branches = await references(repository, 'refs/heads/');
-      const found = [...branches, ...(await references(repository, 'refs/tags/'))];
+      const found: Reference[] = [];
+      for (const prefix of PREFIXES) found.push(...(await beginning(repository, prefix)));
       const refs: RepositoryRef[][] = [];
       for (let at = 0; at < found.length; at += CONCURRENCY) {
         const some = found.slice(at, at + CONCURRENCY);

@@ -31,7 +31,19 @@ export const deleteSchema = z.object({
   repository: repositoryName,
 });
 
-export const repositorySchema = repositoryName.extend({ archived: z.boolean().default(false) });
+/** `pull_request`: any change of one, told of the repository that has it. */
+export const pullRequestEventSchema = z.object({
+  action: text,
+  number: z.int('must be there, as a number').positive('must be positive'),
+  repository: repositoryName,
+});
+
+export const repositorySchema = repositoryName.extend({
+  archived: z.boolean().default(false),
+  has_pull_requests: z.boolean().default(true),
+  permissions: z.object({ admin: z.boolean(), push: z.boolean() }).nullish(),
+  html_url: z.string().default(''),
+});
 
 /** Forks of Gitea have answered one reference as an object, others as a list of one. */
 const reference = z.object({ ref: text, object: z.object({ type: text, sha }) });
@@ -71,3 +83,47 @@ export const statusesSchema = z
   )
   .nullable()
   .transform((statuses) => statuses ?? []);
+
+/** The label keeps the branch's name; `ref` becomes `refs/pull/12/head` when the branch is gone. */
+const pullRequestBranch = z.object({
+  label: z.string().default(''),
+  /** -1 where that repository is gone. */
+  repo_id: z.int(),
+});
+export const pullRequestSchema = z.object({
+  number: z.int().positive(),
+  html_url: z.string(),
+  title: z.string(),
+  body: z
+    .string()
+    .nullish()
+    .transform((body) => body ?? ''),
+  state: z.enum(['open', 'closed']),
+  merged: z.boolean().default(false),
+  merge_commit_sha: z.string().nullish(),
+  head: pullRequestBranch,
+  base: pullRequestBranch,
+});
+export type GiteaPullRequest = z.infer<typeof pullRequestSchema>;
+
+/** A webhook as the API shows it: never with its secret. */
+export const hookSchema = z.object({
+  id: z.int(),
+  type: z.string(),
+  active: z.boolean(),
+  events: z
+    .array(z.string())
+    .nullish()
+    .transform((events) => events ?? []),
+  branch_filter: z.string().default(''),
+  authorization_header: z.string().default(''),
+  config: z.object({ url: z.string().default(''), content_type: z.string().default('') }),
+});
+export type Hook = z.infer<typeof hookSchema>;
+
+export const versionSchema = z.object({ version: z.string() });
+export const userSchema = z.object({ login: text });
+/** Old versions have `username` alone. */
+export const organisationSchema = z
+  .object({ name: z.string().optional(), username: z.string().optional() })
+  .transform(({ name, username }) => name || username || '');

@@ -3,7 +3,7 @@ import { type CommitStatus, type StatusState, truncate } from '../../core/commit
 import { StalledError } from '../../core/errors.ts';
 import { shortSha } from '../../core/ref-event.ts';
 import type { StatusWriter } from '../forge.ts';
-import { type GiteaClient, GiteaError, type GiteaRepository } from './client.ts';
+import { type GiteaClient, GiteaError, type GiteaRepository, pathTo } from './client.ts';
 import type { GiteaObjects } from './objects.ts';
 import { statusesSchema } from './schema.ts';
 
@@ -93,7 +93,7 @@ export function createGiteaStatuses({ name, client, objects }: GiteaStatusesOpti
       // A write to an old name is not followed, and the name may be another repository's since the last write.
       const found = await client.repository(repository);
       try {
-        await client.post(found, `statuses/${sha}`, stored(status));
+        await client.write('POST', `${pathTo(found)}/statuses/${sha}`, stored(status));
       } catch (error) {
         // A repository whose default branch is not there answers 500 after the status was stored.
         if (error instanceof GiteaError && error.status === 500 && (await holds(repository, sha, status)))

@@ -246,10 +246,58 @@ describe('a deletion', () => {
   });
 });
 
+describe('a change of a pull request', () => {
+  const told = (changes: object = {}) => ({
+    action: 'opened',
+    number: 12,
+    repository: { id: 42, full_name: 'platform/fleet' },
+    ...changes,
+  });
+
+  it.each(['opened', 'closed', 'reopened', 'edited', 'synchronized'])(
+    'that was %s is told of the repository that has it',
+    (action) => {
+      expect(take('pull_request', told({ action }))).toEqual({
+        kind: 'changed',
+        repository: 'gitea:platform/fleet',
+        reason: `pull request #12 was ${action}`,
+      });
+    },
+  );
+
+  it.each(['label_updated', 'assigned', 'milestoned', 'review_requested', 'x'.repeat(500)])(
+    'that was %s changes nothing anybody waits for',
+    (action) => {
+      expect(take('pull_request', told({ action }))).toMatchObject({
+        kind: 'ignored',
+        reason: expect.stringMatching(/^.{1,120}$/),
+      });
+    },
+  );
+
+  it('says nothing of the branch it comes from, which may be in a fork', () => {
+    const pull_request = { head: { repo: { full_name: 'mallory/fleet' } } };
+    expect(take('pull_request', told({ pull_request }))).toMatchObject({
+      repository: 'gitea:platform/fleet',
+    });
+  });
+
+  it.each([
+    [{ action: 7 }, /^the body's action must be there, as text/],
+    [{ number: '12' }, /^the body's number must be there, as a number/],
+    [{ number: 0 }, /^the body's number must be positive/],
+    [{ repository: null }, /^the body's repository must be there/],
+    [{ repository: { id: 1, full_name: '../secrets' } }, /the repository .* contains "\.\."/],
+  ])('with %j is refused with a sentence', (changes, message) => {
+    const error = refusal(() => take('pull_request', told(changes)));
+    expect(error).toMatchObject({ status: 400, message: expect.stringMatching(message) });
+  });
+});
+
 it.each([
   'create',
-  'pull_request',
   'issue_comment',
+  'pull_request_approved',
   'repository',
   'release',
   'wiki',
@@ -283,6 +331,8 @@ const oddValue = fc.oneof(
 const PATHS = [
   'ref',
   'ref_type',
+  'action',
+  'number',
   'before',
   'after',
   'head_commit',
@@ -306,18 +356,24 @@ function mutate(body: Record<string, unknown>, path: string, value: unknown): vo
 it('whatever a signed body says, it is a delivery, ignored, or refused with a sentence', () => {
   fc.assert(
     fc.property(
-      fc.constantFrom('push', 'delete', 'create', '__proto__', 'constructor'),
+      fc.constantFrom('push', 'delete', 'create', 'pull_request', '__proto__', 'constructor'),
       fc.array(fc.tuple(fc.constantFrom(...PATHS), fc.option(oddValue, { nil: undefined })), {
         maxLength: 4,
       }),
       fc.option(anyJson, { nil: undefined, freq: 9 }),
       (event, changes, whole) => {
-        const body = JSON.parse(JSON.stringify({ ...push(), ref_type: 'branch' }));
+        const body = JSON.parse(
+          JSON.stringify({ ...push(), ref_type: 'branch', action: 'closed', number: 7 }),
+        );
         for (const [path, value] of changes) mutate(body, path, value);
         const text = JSON.stringify(whole === undefined ? body : whole);
         try {
           const delivery = receive(giteaRequest(event, text, SECRET));
-          expect(['refs', 'ignored']).toContain(delivery.kind);
+          expect(['refs', 'changed', 'ignored']).toContain(delivery.kind);
+          if (delivery.kind === 'changed') {
+            expect(delivery.repository).toMatch(/^gitea:[^-]/);
+            expect(delivery.reason).toMatch(/^pull request #[1-9]\d* was [a-z]+$/);
+          }
           if (delivery.kind === 'refs')
             for (const { ref, repository } of delivery.moves) {
               expect(ref).toMatch(/^refs\/(?:heads|tags)\/[^\s~^:?*[\\]+$/);
