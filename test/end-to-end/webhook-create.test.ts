@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { stringify } from 'yaml';
 import { run } from '../../src/cli/program.fixture.ts';
 import { policyText } from '../../src/core/policy.fixture.ts';
+import { GiteaServer, TOKENS } from '../forges/gitea-server.ts';
 import { GitHubServer } from '../forges/github-server.ts';
 import { GitLabServer } from '../forges/gitlab-server.ts';
 import { GitRepository } from '../git-repository.ts';
@@ -13,6 +14,8 @@ import { GitRepository } from '../git-repository.ts';
 const TOKEN = 'the-token-of-the-forge';
 
 interface ForgeSite {
+  /** One that the forge accepts. */
+  token: string;
   forge: { kind: string; url: string; apiUrl?: string };
   /** The webhooks of `ml/iris`: address and secret, as the forge keeps them. */
   hooks(): (readonly [url: string | undefined, secret: string | undefined])[];
@@ -25,6 +28,7 @@ const FORGES: Record<string, () => Promise<ForgeSite>> = {
     server.tokens.set(TOKEN, { reads: true, writes: true });
     const { hooks } = server.create('ml/iris');
     return {
+      token: TOKEN,
       forge: { kind: 'github', url: server.url, apiUrl: server.apiUrl },
       hooks: () => hooks.map(({ config }) => [config.url, config.secret] as const),
       end: () => server.stop(),
@@ -36,9 +40,21 @@ const FORGES: Record<string, () => Promise<ForgeSite>> = {
     server.create('ml/iris');
     server.commit('ml/iris', 'main', { 'README.md': '# Iris' });
     return {
+      token: TOKEN,
       forge: { kind: 'gitlab', url: server.url },
       hooks: () => server.of('ml/iris').hooks.all.map(({ url, token }) => [url, token] as const),
       end: () => server.stop(),
+    };
+  },
+  async Gitea() {
+    const server = await GiteaServer.start();
+    const model = server.create('ml/iris');
+    model.commit('main', { 'README.md': '# Iris' });
+    return {
+      token: TOKENS.owner,
+      forge: { kind: 'gitea', url: server.url },
+      hooks: () => model.hooks.kept.map(({ config, secret }) => [config.url, secret] as const),
+      end: () => server.end(),
     };
   },
 };
@@ -51,7 +67,7 @@ describe.each(Object.entries(FORGES))('on %s', (_, start) => {
     folder = mkdtempSync(join(tmpdir(), 'modelhook-create-'));
     file = join(folder, 'modelhook.yaml');
     site = await start();
-    vi.stubEnv('FORGE_TOKEN', TOKEN);
+    vi.stubEnv('FORGE_TOKEN', site.token);
     vi.stubEnv('no_proxy', '*');
     const match = { repositories: ['forge:ml/iris'], tags: ['v*'] };
     GitRepository.create(join(folder, 'git/policies.git')).commit({
@@ -77,7 +93,7 @@ describe.each(Object.entries(FORGES))('on %s', (_, start) => {
   const create = () => run('webhook', 'create', 'forge:ml/iris', '--config', file);
   const faults = async () => {
     const { out } = await run('doctor', '--forge', 'forge', '--config', file, '--output', 'json');
-    expect(out).not.toContain(TOKEN);
+    expect(out).not.toContain(site.token);
     const { findings } = JSON.parse(out);
     return findings.filter(
       ({ forge, state }: { forge: string; state: string }) => forge === 'forge' && state !== 'good',
