@@ -29,8 +29,10 @@ const MANAGED_BY = 'app.kubernetes.io/managed-by';
 const REPOSITORY = 'modelhook.dev/repository';
 const REVISION = 'modelhook.dev/revision';
 const SHA = 'modelhook.dev/sha';
-const SPEC_HASH = 'modelhook.dev/spec-hash';
-const DEPLOYMENT_MODE = 'serving.kserve.io/deploymentMode';
+/** On pods and what makes them: which rendering they come from. */
+export const SPEC_HASH = 'modelhook.dev/spec-hash';
+/** How the service wants to be run, in its metadata. */
+export const DEPLOYMENT_MODE = 'serving.kserve.io/deploymentMode';
 
 /** Scaling and nothing else: KServe changes these without new pods. */
 const SCALE_FIELDS = ['minReplicas', 'maxReplicas', 'scaleTarget', 'scaleMetric', 'scaleMetricType'];

@@ -1,0 +1,235 @@
+/** From raw Kubernetes JSON to what readiness needs of it. Nothing here throws, whatever the shape. */
+import {
+  conditionIn,
+  countIn,
+  isTrue,
+  itemsIn,
+  numberIn,
+  shorten,
+  textIn,
+  timeIn,
+} from './cluster-fields.ts';
+import { projectPod } from './cluster-pods.ts';
+import type {
+  Child,
+  ClusterKind,
+  ClusterObject,
+  Component,
+  ComponentView,
+  EventView,
+  Identity,
+  InferenceServiceView,
+  Seen,
+} from './cluster-views.ts';
+import { DEPLOYMENT_MODE, SPEC_HASH } from './inference-service.ts';
+import { type Json, valueAt } from './json.ts';
+import { modeOfName } from './kserve.ts';
+
+const COMPONENTS: readonly Component[] = ['predictor', 'transformer', 'explainer'];
+
+/** Events that are not warnings and still tell something: of pods, from the kubelet and the cluster autoscaler. */
+const TELLING = ['TriggeredScaleUp', 'NotTriggerScaleUp', 'Pulling', 'Pulled'];
+/** What events may be about. The HorizontalPodAutoscaler's say nothing about readiness. */
+const TOLD_OF: readonly string[] = ['InferenceService', 'Pod', 'ReplicaSet'];
+
+/**
+ * Reduces an object of the cluster to what counts.
+ * @param kind what the watch is on
+ * @param raw the object as the API server sent it, without any promise about its shape
+ * @returns null where it has no name, and for events that tell nothing about readiness
+ */
+export function projectObject(kind: ClusterKind, raw: unknown): ClusterObject | null {
+  // Whatever it is, it came as JSON.
+  const object = raw as Json;
+  const namespace = textIn(object, 'metadata', 'namespace');
+  const name = textIn(object, 'metadata', 'name');
+  if (namespace === null || name === null) return null;
+  const labels = valueAt(object, ['metadata', 'labels']);
+  const identity: Identity = {
+    namespace,
+    name,
+    uid: textIn(object, 'metadata', 'uid') ?? '',
+    service: textIn(labels, 'serving.kserve.io/inferenceservice'),
+  };
+  switch (kind) {
+    case 'InferenceService':
+      return projectInferenceService(object, { ...identity, service: name });
+    case 'Pod':
+      return projectPod(object, {
+        ...identity,
+        component: textIn(labels, 'component'),
+        specHash: textIn(object, 'metadata', 'annotations', SPEC_HASH),
+      });
+    case 'Event':
+      return projectEvent(object, identity);
+    default:
+      return projectChild(kind, object, {
+        ...identity,
+        component: textIn(labels, 'component'),
+        specHash: templateHash(kind, object),
+      });
+  }
+}
+
+/** A Revision is its own template. */
+const templateHash = (kind: ClusterKind, object: Json): string | null =>
+  kind === 'Revision'
+    ? textIn(object, 'metadata', 'annotations', SPEC_HASH)
+    : textIn(object, 'spec', 'template', 'metadata', 'annotations', SPEC_HASH);
+
+function projectInferenceService(object: Json, identity: Identity): InferenceServiceView {
+  const annotations = valueAt(object, ['metadata', 'annotations']);
+  const predictor = valueAt(object, ['spec', 'predictor']);
+  const failure = valueAt(object, ['status', 'modelStatus', 'lastFailureInfo']);
+  return {
+    kind: 'InferenceService',
+    ...identity,
+    deleting: textIn(object, 'metadata', 'deletionTimestamp') !== null,
+    stopped: isTrue(annotations, 'serving.kserve.io/stop'),
+    autoUpdateDisabled: isTrue(annotations, 'serving.kserve.io/disable-auto-update'),
+    mode: modeOfName(
+      textIn(object, 'status', 'deploymentMode') ?? textIn(annotations, DEPLOYMENT_MODE) ?? '',
+    ),
+    minReplicas: numberIn(predictor, 'minReplicas'),
+    maxReplicas: numberIn(predictor, 'maxReplicas'),
+    runtime: textIn(predictor, 'model', 'runtime'),
+    storageUris: storageUrisIn(predictor),
+    components: COMPONENTS.flatMap((component) => projectComponent(object, component)),
+    ready: conditionIn(object, 'Ready'),
+    ingressReady: conditionIn(object, 'IngressReady'),
+    predictorReady: conditionIn(object, 'PredictorReady'),
+    transitionStatus: textIn(object, 'status', 'modelStatus', 'transitionStatus'),
+    lastFailure: failure
+      ? { reason: textIn(failure, 'reason'), message: shorten(textIn(failure, 'message')) }
+      : null,
+    url: textIn(object, 'status', 'url'),
+  };
+}
+
+/** As messages have them, to be found there. */
+const storageUrisIn = (predictor: Json | undefined): string[] =>
+  [
+    shorten(textIn(predictor, 'model', 'storageUri')),
+    ...itemsIn(predictor, 'storageUris').map((item) => shorten(textIn(item, 'uri'))),
+  ].filter((uri) => uri !== null);
+
+function projectComponent(object: Json, component: Component): ComponentView[] {
+  const spec = valueAt(object, ['spec', component]);
+  if (spec === undefined || spec === null) return [];
+  const status = valueAt(object, ['status', 'components', component]);
+  return [
+    {
+      component,
+      specHash: textIn(spec, 'annotations', SPEC_HASH),
+      canaryTrafficPercent: numberIn(spec, 'canaryTrafficPercent'),
+      latestCreatedRevision: textIn(status, 'latestCreatedRevision'),
+      latestReadyRevision: textIn(status, 'latestReadyRevision'),
+    },
+  ];
+}
+
+function projectChild(
+  kind: 'Deployment' | 'ReplicaSet' | 'KnativeService' | 'Revision',
+  object: Json,
+  child: Child,
+): ClusterObject {
+  const generations = {
+    generation: countIn(object, 'metadata', 'generation'),
+    observedGeneration: countIn(object, 'status', 'observedGeneration'),
+  };
+  const desired = numberIn(object, 'spec', 'replicas') ?? 1;
+  const total = countIn(object, 'status', 'replicas');
+  const ready = conditionIn(object, 'Ready');
+  switch (kind) {
+    case 'Deployment':
+      return {
+        kind,
+        ...child,
+        revision: textIn(object, 'metadata', 'labels', 'serving.knative.dev/revision'),
+        ...generations,
+        desired,
+        total,
+        updated: countIn(object, 'status', 'updatedReplicas'),
+        available: countIn(object, 'status', 'availableReplicas'),
+        isAvailable: conditionIn(object, 'Available'),
+      };
+    case 'ReplicaSet':
+      return {
+        kind,
+        ...child,
+        desired,
+        total,
+        failure: conditionIn(object, 'ReplicaFailure'),
+        deploymentRevision: Number(
+          textIn(object, 'metadata', 'annotations', 'deployment.kubernetes.io/revision') ?? 0,
+        ),
+      };
+    case 'KnativeService':
+      return {
+        kind,
+        ...child,
+        ...generations,
+        latestCreatedRevision: textIn(object, 'status', 'latestCreatedRevisionName'),
+        latestReadyRevision: textIn(object, 'status', 'latestReadyRevisionName'),
+        traffic: itemsIn(object, 'status', 'traffic').map((item) => ({
+          revision: textIn(item, 'revisionName'),
+          latest: isTrue(item, 'latestRevision'),
+          percent: countIn(item, 'percent'),
+        })),
+        ready,
+        routesReady: conditionIn(object, 'RoutesReady'),
+        configurationsReady: conditionIn(object, 'ConfigurationsReady'),
+      };
+    case 'Revision':
+      return { kind, ...child, ready };
+  }
+}
+
+/** Events of both APIs: `v1`, also with the fields of the newer reporters, and `events.k8s.io/v1`. */
+function projectEvent(object: Json, identity: Identity): EventView | null {
+  const about = valueAt(object, ['involvedObject']) ?? valueAt(object, ['regarding']);
+  const reason = textIn(object, 'reason');
+  const kind = textIn(about, 'kind');
+  if (reason === null || kind === null || !TOLD_OF.includes(kind)) return null;
+  if (textIn(object, 'type') !== 'Warning' && !TELLING.includes(reason)) return null;
+  return {
+    kind: 'Event',
+    ...identity,
+    service: kind === 'InferenceService' ? textIn(about, 'name') : null,
+    regarding: { kind, uid: textIn(about, 'uid') ?? '' },
+    reason,
+    message: shorten(textIn(object, 'message') ?? textIn(object, 'note')) ?? '',
+    lastAt:
+      timeIn(object, 'series', 'lastObservedTime') ??
+      timeIn(object, 'lastTimestamp') ??
+      timeIn(object, 'deprecatedLastTimestamp') ??
+      timeIn(object, 'eventTime') ??
+      timeIn(object, 'metadata', 'creationTimestamp'),
+  };
+}
+
+/**
+ * Sorts objects by kind.
+ * @param service the name of the target's InferenceService: what belongs to another is left out
+ * @param objects projections from the target's namespace
+ */
+export function collectSeen(
+  service: string,
+  objects: Iterable<ClusterObject>,
+  namespace: Seen['namespace'] = null,
+): Seen {
+  const own = [...objects].filter((object) => object.kind === 'Event' || object.service === service);
+  const ofKind = <K extends ClusterKind>(kind: K): Extract<ClusterObject, { kind: K }>[] =>
+    own.filter((object): object is Extract<ClusterObject, { kind: K }> => object.kind === kind);
+  const uids = new Set(own.map(({ uid }) => uid));
+  return {
+    namespace,
+    inferenceService: ofKind('InferenceService')[0] ?? null,
+    deployments: ofKind('Deployment'),
+    replicaSets: ofKind('ReplicaSet'),
+    pods: ofKind('Pod'),
+    knativeServices: ofKind('KnativeService'),
+    revisions: ofKind('Revision'),
+    events: ofKind('Event').filter(({ regarding }) => uids.has(regarding.uid)),
+  };
+}
