@@ -236,23 +236,23 @@ describe('an API server that does not give the CRD', () => {
     const url = await serve(refuse(code));
     const error = await failure();
     expect(error).toBeInstanceOf(ClusterUnavailableError);
-    expect(error.message).toContain(`the cluster at ${url} answers ${code}; check that it runs`);
+    expect(error.message).toContain(`the cluster at ${url} answers ${code}: Bearer ***; check that it runs`);
   });
 
   it.each([
     [200, 'text/html', '<html>log in</html>', 'something that is no CustomResourceDefinition'],
     [200, 'application/json', '{"kind":"Pod"}', 'something that is no CustomResourceDefinition'],
-    [200, 'application/json', `{"${TOKEN}`, 'something that cannot be read'],
-    [200, 'application/octet-stream', 'x', 'something that cannot be read'],
+    [200, 'application/json', `{"${TOKEN}`, 'something that is no CustomResourceDefinition'],
+    [200, 'application/octet-stream', 'x', 'something that is no CustomResourceDefinition'],
     [403, 'text/html', '<html>no</html>', '403'],
-    [404, 'text/plain', '404 page not found', '404'],
+    [404, 'text/plain', '404 Not Found', '404'],
     [418, 'application/json', '{}', '418'],
   ])('is none: %i %s %s', async (code, type, body, what) => {
     const url = await serve((_, response) => response.writeHead(code, { 'content-type': type }).end(body));
     const error = await failure();
     expect(error).toBeInstanceOf(StalledError);
     expect(error.message).toBe(
-      `what is at ${url} answers ${what}, as no API server of Kubernetes does; set the address of the API server as server in the kubeconfig ${kubeconfig}`,
+      `the cluster at ${url} answers ${what}, as no API server of Kubernetes does; set the address of the API server as server in the kubeconfig ${kubeconfig}`,
     );
   });
 

@@ -1,0 +1,126 @@
+/** Puts InferenceServices into a cluster by server-side apply. */
+import { StalledError } from '../core/errors.ts';
+import { isJsonObject, type Json, type JsonObject, valueAt } from '../core/json.ts';
+import type { ClusterApi } from './api.ts';
+import { type ApiAnswer, type Deed, statusOf, subjectOf, wordsOf } from './api-failure.ts';
+import { ApplyConflictError, type ClusterApplier, type ObjectPlace, type OwnedField } from './cluster.ts';
+import { INFERENCE_SERVICES, pathOf, serviceDeed } from './resources.ts';
+
+/** Under this name the API server keeps which fields are ours. */
+const FIELD_MANAGER = 'modelhook';
+
+/** @param name of the cluster, for messages */
+export const createApplier = (api: ClusterApi, name: string): ClusterApplier => ({
+  get: async (place) => {
+    const answer = await api.ask({ path: pathOfService(place) });
+    if (answer.status === 200) return objectIn(api, answer);
+    if (answer.status === 404 && statusOf(answer.body) !== null) return null;
+    throw api.refusal(answer, serviceDeed('get', place));
+  },
+
+  apply: async (object, { dryRun, force }) => {
+    const place = placeOf(object);
+    const answer = await api.ask({
+      method: 'PATCH',
+      path: pathOfService(place),
+      query: {
+        fieldManager: FIELD_MANAGER,
+        fieldValidation: 'Strict',
+        force: String(force),
+        ...(dryRun && { dryRun: 'All' }),
+      },
+      // JSON is YAML, and of all API servers only newer ones know apply-patch+json.
+      contentType: 'application/apply-patch+yaml',
+      body: object,
+    });
+    if (answer.status === 200 || answer.status === 201) return objectIn(api, answer);
+    throw conflictOf(place, name, answer) ?? refusalOf(api, name, place, answer, serviceDeed('apply', place));
+  },
+
+  remove: async (place, uid) => {
+    const body = { kind: 'DeleteOptions', apiVersion: 'v1', preconditions: { uid } };
+    const answer = await api.ask({ method: 'DELETE', path: pathOfService(place), body });
+    if (answer.status === 200 || answer.status === 202) return 'removed';
+    if (answer.status === 404 && statusOf(answer.body) !== null) return 'absent';
+    if (answer.status === 409) return 'other';
+    throw refusalOf(api, name, place, answer, serviceDeed('delete', place));
+  },
+});
+
+const pathOfService = ({ namespace, name }: ObjectPlace): string =>
+  pathOf(INFERENCE_SERVICES, namespace, name);
+
+function placeOf(object: JsonObject): ObjectPlace {
+  const namespace = valueAt(object, ['metadata', 'namespace']);
+  const name = valueAt(object, ['metadata', 'name']);
+  if (typeof namespace === 'string' && typeof name === 'string') return { namespace, name };
+  throw new TypeError('an InferenceService to apply has a name and a namespace');
+}
+
+function objectIn(api: ClusterApi, { body }: ApiAnswer): JsonObject {
+  try {
+    const object: Json = JSON.parse(body);
+    if (isJsonObject(object) && object['kind'] === 'InferenceService') return object;
+  } catch {}
+  throw api.stranger('something that is no InferenceService');
+}
+
+/** How a schema is told that does not fit: with code 500, as failures of the API server itself. */
+const TYPED_PATCH = 'failed to create typed patch object';
+
+/**
+ * What is wrong with the object fails a rollout, in the words of who refused it. What is wrong with the cluster, or
+ * between it and us, can pass.
+ */
+function refusalOf(api: ClusterApi, name: string, place: ObjectPlace, answer: ApiAnswer, deed: Deed): Error {
+  const status = statusOf(answer.body);
+  if (status === null) return api.refusal(answer, deed);
+  const { namespace } = place;
+  const words = wordsOf(status);
+  if (answer.status === 404 && valueAt(status, ['details', 'kind']) === 'namespaces')
+    return new StalledError(
+      `namespace ${namespace} does not exist in cluster ${name}`,
+      `make it, with what belongs in it: kubectl create namespace ${namespace}`,
+    );
+  const isTerminating = causesOf(status).some((cause) => cause['reason'] === 'NamespaceTerminating');
+  if (isTerminating)
+    return new StalledError(
+      `namespace ${namespace} of cluster ${name} is being deleted`,
+      'make it again once it is gone, or change target.namespace in the policy',
+    );
+  const isOfObject =
+    answer.status === 400 ||
+    answer.status === 422 ||
+    (answer.status === 403 && subjectOf(status) === null) ||
+    (answer.status === 500 && words.startsWith(TYPED_PATCH));
+  if (!isOfObject) return api.refusal(answer, deed);
+  return new StalledError(
+    `cluster ${name} refuses the InferenceService ${namespace}/${place.name}: ${words}`,
+    'correct what it comes from: the policy, its GPU profile or the runtime',
+  );
+}
+
+const causesOf = (status: JsonObject): JsonObject[] => {
+  const causes = valueAt(status, ['details', 'causes']);
+  return Array.isArray(causes) ? causes.filter(isJsonObject) : [];
+};
+
+/** Source: apimachinery's NewApplyConflict, `conflict with "kubectl" using apps/v1`, a subresource and a time between. */
+const MANAGER = /^conflict with "((?:[^"\\]|\\.)*)"/;
+
+function conflictOf({ namespace, name }: ObjectPlace, cluster: string, answer: ApiAnswer): Error | null {
+  const status = answer.status === 409 ? statusOf(answer.body) : null;
+  if (status === null) return null;
+  const fields: OwnedField[] = causesOf(status)
+    .filter(({ reason }) => reason === 'FieldManagerConflict')
+    .map(({ message, field }) => ({
+      manager: MANAGER.exec(String(message))?.[1] ?? 'another manager',
+      field: String(field ?? ''),
+    }));
+  if (fields.length === 0) return null;
+  const owned = fields.map(({ manager, field }) => `${field} belongs to ${manager}`).join(', ');
+  return new ApplyConflictError(
+    `the InferenceService ${namespace}/${name} in cluster ${cluster} has fields that others set: ${owned}`,
+    fields,
+  );
+}

@@ -1,0 +1,43 @@
+/** Asks a cluster which rights we lack. */
+import { type Json, valueAt } from '../core/json.ts';
+import type { ClusterApi } from './api.ts';
+import type { ClusterReviewer, ClusterRight } from './cluster.ts';
+import { rightsNeeded } from './resources.ts';
+
+const REVIEWS = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
+
+export const createReviewer = (
+  api: ClusterApi,
+  namespaces: readonly string[],
+  kserveNamespace: string,
+): ClusterReviewer => ({
+  missingRights: async () => {
+    const needed = rightsNeeded(namespaces, kserveNamespace);
+    const allowed = await Promise.all(needed.map((right) => isAllowed(api, right)));
+    return needed.filter((_, index) => !allowed[index]);
+  },
+});
+
+async function isAllowed(
+  api: ClusterApi,
+  { group, resource, verb, namespace, name }: ClusterRight,
+): Promise<boolean> {
+  const resourceAttributes = { group, resource, verb, namespace: namespace ?? '', name: name ?? '' };
+  const body = {
+    apiVersion: 'authorization.k8s.io/v1',
+    kind: 'SelfSubjectAccessReview',
+    spec: { resourceAttributes },
+  };
+  const answer = await api.ask({ method: 'POST', path: REVIEWS, body });
+  if (answer.status !== 201)
+    throw api.refusal(answer, {
+      verb: 'ask what it may do',
+      grant: 'bind the ClusterRole system:basic-user, which Kubernetes gives to everybody',
+      missing: {
+        what: 'has no selfsubjectaccessreviews.authorization.k8s.io',
+        fix: 'use a Kubernetes with RBAC',
+      },
+    });
+  const review: Json = JSON.parse(answer.body);
+  return valueAt(review, ['status', 'allowed']) === true;
+}
