@@ -15,7 +15,15 @@ import { StalledError } from '../core/errors.ts';
 import { importCommits } from '../git/fast-import.ts';
 import { GitError, git } from '../git/git.ts';
 import { Mirror } from '../git/mirror.ts';
-import { allWanted, deliveryOf, describeTarget, failureOf, manifestOf, type TargetSite } from './contract.ts';
+import {
+  allWanted,
+  deliveryOf,
+  describeFileTarget,
+  type FileSite,
+  failureOf,
+  manifestOf,
+  removalOf,
+} from './contract.ts';
 import { createGitopsTarget } from './gitops.ts';
 import type { Delivery, DeliveryTarget } from './target.ts';
 
@@ -31,7 +39,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-interface Fleet extends TargetSite {
+interface Fleet extends FileSite {
   dir: string;
   mirrorDir: string;
   /** A controller on the same fleet that remembers what the first one stored. */
@@ -106,7 +114,7 @@ const named = (rolloutId: string, name: string, given: Partial<Delivery> = {}): 
   deliveryOf(rolloutId, { target: { cluster: 'default', namespace: 'models', name }, ...given });
 
 describe('delivery to a GitOps repository', () => {
-  describeTarget(() => makeFleet());
+  describeFileTarget(() => makeFleet());
 
   test('makes one commit a rollout with its cause in subject, body and trailers', async () => {
     const fleet = await makeFleet();
@@ -130,6 +138,48 @@ Modelhook-Rollout: r2
 Modelhook-Repository: plain:ml/iris
 Modelhook-Commit: ${'c'.repeat(40)}
 Modelhook-Policy: production@${'d'.repeat(40)}`);
+  });
+
+  test('removes a file with a commit that names its cause, and leaves all others', async () => {
+    const fleet = await makeFleet();
+    await fleet.target.deliver([named('r1', 'iris'), named('r2', 'rose')], allWanted);
+    const outcomes = await fleet.target.deliver([removalOf('r3')], allWanted);
+    const message = await git(['log', '-1', '--format=%H%n%B', 'refs/heads/main'], { dir: fleet.dir });
+    const [commit, ...lines] = message.toString().trimEnd().split('\n');
+    expect(outcomes.get('r3')).toMatchObject({ kind: 'removed', receipt: { commit } });
+    expect(lines.slice(0, 5)).toEqual([
+      'remove iris v1.0.0 from production',
+      '',
+      'It is gone.',
+      '',
+      'Modelhook-Rollout: r3',
+    ]);
+    expect(await fleet.read('default/models/iris.yaml')).toBeNull();
+    expect(await fleet.read('default/models/rose.yaml')).not.toBeNull();
+    expect(await fleet.read('README.md')).not.toBeNull();
+  });
+
+  test('finds the commit of a removal whose outcome was never stored', async () => {
+    const fleet = await makeFleet();
+    await fleet.target.deliver([named('r1', 'iris')], allWanted);
+    const first = await fleet.target.deliver([removalOf('r2')], allWanted);
+    const again = await fleet.restart().deliver([removalOf('r2')], allWanted);
+    expect(again.get('r2')).toEqual(first.get('r2'));
+    expect((await fleet.log('%s')).length).toBe(3);
+  });
+
+  test('puts a folder where the same batch put a file and removed it', async () => {
+    const fleet = await makeFleet();
+    const outcomes = await fleet.target.deliver(
+      [
+        named('r1', 'iris', { path: 'a' }),
+        removalOf('r2', { path: 'a' }),
+        named('r3', 'rose', { path: 'a/rose.yaml' }),
+      ],
+      allWanted,
+    );
+    expect([...outcomes.values()].map(({ kind }) => kind)).toEqual(['delivered', 'removed', 'delivered']);
+    expect(await fleet.read('a/rose.yaml')).not.toBeNull();
   });
 
   test('sends a batch in one push', async () => {

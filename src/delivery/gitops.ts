@@ -8,9 +8,10 @@ import { GitError, git } from '../git/git.ts';
 import type { Mirror } from '../git/mirror.ts';
 import type { Log } from '../telemetry/log.ts';
 import { commitMessage, ROLLOUT_TRAILER } from './commit-message.ts';
+import { lastWord, withManifest } from './outcome.ts';
 import { judge } from './ownership.ts';
 import { refusedBy, rejection } from './refusal.ts';
-import type { Delivery, DeliveryOutcome, DeliveryTarget } from './target.ts';
+import type { DeliveryOutcome, DeliveryTarget, Errand, StillWanted } from './target.ts';
 import { readTree } from './tree.ts';
 
 export interface GitopsOptions {
@@ -27,7 +28,6 @@ export interface GitopsOptions {
 }
 
 type Outcomes = Map<string, DeliveryOutcome>;
-type StillWanted = Parameters<DeliveryTarget['deliver']>[1];
 
 /** Keeps the commits of the push under way in the mirror; the branch as it is at the remote has a ref of its own. */
 const DRAFT = 'refs/modelhook/draft';
@@ -45,16 +45,16 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
   const unanswered = new Set<string>();
 
   /** Asks where the branch stands, and finds what reached it though nobody told us. */
-  async function learnHead(batch: readonly Delivery[], outcomes: Outcomes): Promise<string | null> {
+  async function learnHead(batch: readonly Errand[], outcomes: Outcomes): Promise<string | null> {
     const since = await base.get();
     const fetched = await mirror.fetchBranch(branch);
     for (const { rolloutId } of batch) unanswered.delete(rolloutId);
     if (since === null) await base.set(fetched ?? EMPTY);
     if (fetched !== null && since !== null && since !== fetched) {
       const landed = await landedSince(since === EMPTY ? null : since, fetched);
-      for (const delivery of batch) {
-        const commit = landed.get(delivery.rolloutId);
-        if (commit) outcomes.set(delivery.rolloutId, delivered(delivery, commit));
+      for (const errand of batch) {
+        const commit = landed.get(errand.rolloutId);
+        if (commit) outcomes.set(errand.rolloutId, done(errand, commit));
       }
     }
     return fetched;
@@ -79,14 +79,14 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
    * The caller has stored what came of every batch before, so only what follows may need to be found again. Not so while
    * a push is unanswered: then the base stays, and the branch is asked once its rollouts come back.
    */
-  async function rememberBase(batch: readonly Delivery[]): Promise<void> {
+  async function rememberBase(batch: readonly Errand[]): Promise<void> {
     if (batch.some(({ rolloutId }) => unanswered.has(rolloutId))) head = undefined;
     if (head !== undefined && unanswered.size === 0) await base.set(head ?? EMPTY);
   }
 
   /** Delivers what has no outcome yet, until every one has. */
   async function deliver(
-    batch: readonly Delivery[],
+    batch: readonly Errand[],
     stillWanted: StillWanted,
     outcomes: Outcomes,
   ): Promise<void> {
@@ -111,13 +111,13 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
    * push would have found out that it has moved, and what is refused or unchanged needs none.
    */
   async function decideOnTheBranch(
-    batch: readonly Delivery[],
+    batch: readonly Errand[],
     stillWanted: StillWanted,
     outcomes: Outcomes,
-  ): Promise<{ on: string | null; changes: Delivery[] }> {
+  ): Promise<{ on: string | null; changes: Errand[] }> {
     const remembered = head;
     const decided: Outcomes = new Map();
-    let changes: Delivery[] = [];
+    let changes: Errand[] = [];
     if (remembered !== undefined) changes = await decide(batch, remembered, stillWanted, outcomes, decided);
     const isLastWord = [...decided.values()].some(({ kind }) => kind !== 'dropped');
     const on = remembered === undefined || isLastWord ? await learnHead(batch, outcomes) : remembered;
@@ -131,7 +131,7 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
 
   /** The head has not moved, so this is no race: the server refuses something of what we push. Halves tell what. */
   async function findCulprit(
-    changes: readonly Delivery[],
+    changes: readonly Errand[],
     error: GitError,
     stillWanted: StillWanted,
     outcomes: Outcomes,
@@ -153,12 +153,12 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
    * @returns those that change it, in order
    */
   async function decide(
-    batch: readonly Delivery[],
+    batch: readonly Errand[],
     on: string | null,
     stillWanted: StillWanted,
     outcomes: Outcomes,
     decided: Outcomes,
-  ): Promise<Delivery[]> {
+  ): Promise<Errand[]> {
     const open = batch.filter(({ rolloutId }) => !outcomes.has(rolloutId));
     const tree = await readTree(
       mirror,
@@ -166,39 +166,34 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
       open.map(({ path }) => path),
     );
     const wanted = await stillWanted(open.map(({ rolloutId }) => rolloutId));
-    const changes: Delivery[] = [];
-    for (const delivery of open) {
-      const { rolloutId, path } = delivery;
+    const changes: Errand[] = [];
+    for (const errand of open) {
+      const { rolloutId, path } = errand;
       if (!wanted.has(rolloutId)) {
         decided.set(rolloutId, { kind: 'dropped' });
         continue;
       }
-      const judgement = judge(delivery, tree.at(path), name);
-      if (judgement.kind === 'refuse') decided.set(rolloutId, { kind: 'failed', error: judgement.error });
-      else if (judgement.kind === 'keep')
-        decided.set(rolloutId, {
-          kind: 'delivered',
-          receipt: receipt(null, path),
-          message: judgement.message,
-          manifest: judgement.manifest,
-        });
+      const judgement = judge(errand, tree.at(path), name);
+      const outcome = lastWord(judgement, path);
+      if (outcome) decided.set(rolloutId, outcome);
       else {
-        tree.write(path, judgement.manifest);
-        changes.push({ ...delivery, manifest: judgement.manifest });
+        const change = withManifest(errand, judgement);
+        tree.write(path, change.manifest);
+        changes.push(change);
       }
     }
     return changes;
   }
 
   async function commitAndPush(
-    changes: readonly Delivery[],
+    changes: readonly Errand[],
     on: string | null,
     outcomes: Outcomes,
   ): Promise<{ error: GitError; transient: boolean } | null> {
     const at = Math.floor(now() / 1000);
-    const drafts = changes.map((delivery) => ({
-      message: commitMessage(delivery),
-      files: [{ path: delivery.path, text: delivery.manifest }],
+    const drafts = changes.map((errand) => ({
+      message: commitMessage(errand),
+      files: [{ path: errand.path, text: errand.manifest }],
     }));
     const commits = await importCommits(mirror.dir, DRAFT, on, author, at, drafts);
     const tip = commits.at(-1);
@@ -219,8 +214,8 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
       throw error;
     }
     head = tip;
-    for (const [index, delivery] of changes.entries())
-      outcomes.set(delivery.rolloutId, delivered(delivery, commits[index] ?? null));
+    for (const [index, errand] of changes.entries())
+      outcomes.set(errand.rolloutId, done(errand, commits[index] ?? null));
     log.info({ gitops: name, commits: commits.length, head: tip }, 'pushed');
     tidy();
     return null;
@@ -235,12 +230,13 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
     );
   }
 
-  const delivered = (delivery: Delivery, commit: string | null): DeliveryOutcome => ({
-    kind: 'delivered',
-    receipt: receipt(commit, delivery.path),
-    message: `Committed ${shortSha(commit ?? '')} to ${name}`,
-    manifest: delivery.manifest,
-  });
+  function done({ path, manifest }: Errand, commit: string | null): DeliveryOutcome {
+    const receipt = { commit, path };
+    const sha = shortSha(commit ?? '');
+    return manifest === null
+      ? { kind: 'removed', receipt, message: `Removed from ${name} with ${sha}` }
+      : { kind: 'delivered', receipt, message: `Committed ${sha} to ${name}`, manifest };
+  }
 
   return {
     async deliver(batch, stillWanted) {
@@ -258,5 +254,3 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
     },
   };
 }
-
-const receipt = (commit: string | null, path: string) => ({ commit, path });

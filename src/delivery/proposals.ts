@@ -4,7 +4,7 @@ import { GitError, git } from '../git/git.ts';
 import type { Mirror } from '../git/mirror.ts';
 import { commitMessage, ROLLOUT_TRAILER } from './commit-message.ts';
 import { refusedBy, rejection } from './refusal.ts';
-import type { Delivery } from './target.ts';
+import type { Errand } from './target.ts';
 
 export interface ProposalsOptions {
   /** The GitOps repository's key in modelhook.yaml. */
@@ -33,11 +33,11 @@ export interface Proposals {
   /** @returns whether the file changed on the base since a branch of ours alone was made: it could not be merged */
   isOutdated(proposal: Proposal, path: string, base: string): Promise<boolean>;
   /**
-   * Makes a branch the commit of a delivery.
+   * Makes a branch the commit of an errand.
    * @param was what it was when it was read: where it moved since then, the push is refused and tried again
    * @param parent what the commit stands on
    */
-  push(delivery: Delivery, head: string, was: string | null, parent: string): Promise<void>;
+  push(errand: Errand, head: string, was: string | null, parent: string): Promise<void>;
   /** @returns whether this process pushed it so lately that a forge's replicas may not show it */
   isYoung(head: string): boolean;
 }
@@ -75,9 +75,9 @@ export function createProposals({ name, author, mirror, now }: ProposalsOptions)
       return before !== after;
     },
 
-    async push(delivery, head, was, parent) {
-      const files = [{ path: delivery.path, text: delivery.manifest }];
-      const draft = { message: commitMessage(delivery), files };
+    async push(errand, head, was, parent) {
+      const files = [{ path: errand.path, text: errand.manifest }];
+      const draft = { message: commitMessage(errand), files };
       const at = Math.floor(now() / 1000);
       const [commit] = await importCommits(mirror.dir, DRAFT, parent, author, at, [draft]);
       const remote = await mirror.remote();
@@ -105,5 +105,5 @@ export function createProposals({ name, author, mirror, now }: ProposalsOptions)
 }
 
 /** One branch a target. */
-export const headOf = ({ target: { cluster, namespace, name } }: Delivery): string =>
+export const headOf = ({ target: { cluster, namespace, name } }: Errand): string =>
   `${PREFIX}${cluster}/${namespace}/${name}`;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { deliveryOf } from './contract.ts';
+import { deliveryOf, removalOf } from './contract.ts';
 import { supersededText, textOf, titleOf } from './pull-request-text.ts';
 
 /** What of a Markdown text is outside of its blocks of code. */
@@ -22,13 +22,15 @@ test('what comes from refs, policies and model cards is only ever in blocks of c
   fc.assert(
     fc.property(hostile, hostile, fc.array(hostile, { maxLength: 3 }), (revision, policy, lines) => {
       const delivery = deliveryOf('r1', { revision, policy, decisions: lines, warnings: lines, why: policy });
-      for (const text of [textOf(delivery), supersededText(delivery)])
-        expect(outside(text)).not.toContain('@');
+      const removal = removalOf('r2', { revision, policy, decisions: lines, warnings: lines, why: policy });
+      for (const errand of [delivery, removal])
+        for (const text of [textOf(errand), supersededText(errand)]) expect(outside(text)).not.toContain('@');
     }),
   );
 });
 
 test('a title is the subject of the commit, and addresses nobody', () => {
   expect(titleOf(deliveryOf('r1'))).toBe('deploy iris v1.0.0 to production');
+  expect(titleOf(removalOf('r1'))).toBe('remove iris v1.0.0 from production');
   expect(titleOf(deliveryOf('r1', { revision: 'v1@somebody' }))).not.toContain('@somebody');
 });

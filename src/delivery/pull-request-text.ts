@@ -2,18 +2,18 @@
 import { shortSha } from '../core/ref-event.ts';
 import { formatTarget } from '../core/rollout.ts';
 import { subjectOf } from './commit-message.ts';
-import type { Delivery } from './target.ts';
+import type { Errand } from './target.ts';
 
 /** @returns the title; what came from outside addresses nobody in it */
-export const titleOf = (delivery: Delivery): string => subjectOf(delivery).replaceAll('@', '@\u2060');
+export const titleOf = (errand: Errand): string => subjectOf(errand).replaceAll('@', '@\u2060');
 
 /**
  * @returns Markdown. Everything from refs, policies and model cards is in a block of code, where no forge takes it for
  *   a mention, a link or a command.
  */
-export function textOf(delivery: Delivery): string {
+export function textOf(errand: Errand): string {
   const { repository, sha, revision, policy, policyRevision, target, path, decisions, warnings, page, why } =
-    delivery;
+    errand;
   const facts = [
     ['repository', repository],
     ['revision', `${revision} (${sha})`],
@@ -22,7 +22,9 @@ export function textOf(delivery: Delivery): string {
     ['policy', `${policy} at ${shortSha(policyRevision)}`],
   ].map(([term = '', fact]) => `${term.padEnd(12)}${fact}`);
   const parts = [
-    'Merging this deploys a model; closing it cancels the rollout. A newer version of the model takes its place here.',
+    errand.manifest === null
+      ? 'Merging this removes a model, for the ref that deployed it is gone; closing it leaves the model where it is.'
+      : 'Merging this deploys a model; closing it cancels the rollout. A newer version of the model takes its place here.',
     code([...facts, '', why]),
     decisions.length > 0 && `How it was decided:\n\n${code(decisions)}`,
     warnings.length > 0 && `Warnings:\n\n${code(warnings)}`,
@@ -32,12 +34,12 @@ export function textOf(delivery: Delivery): string {
 }
 
 /** @returns a comment for those who looked at what the request was before */
-export const supersededText = ({ revision, sha }: Delivery): string =>
-  `A newer version of the model is in this request now. Look at it again before you merge it.\n\n${code([`${revision} (${sha})`])}`;
+export const supersededText = ({ revision, sha, manifest }: Errand): string =>
+  `${manifest === null ? 'This request removes the model now, for the ref that deployed it is gone.' : 'A newer version of the model is in this request now.'} Look at it again before you merge it.\n\n${code([`${revision} (${sha})`])}`;
 
 /** @returns a comment on why modelhook closes a request itself */
 export const needlessText = (name: string, path: string): string =>
-  `There is nothing left to merge here: the branch holds what was to be deployed.\n\n${code([`${path} in ${name}`])}`;
+  `There is nothing left to merge here: the branch is already as it was to be.\n\n${code([`${path} in ${name}`])}`;
 
 /** A fence longer than any that stands in the text. */
 function code(lines: readonly string[]): string {

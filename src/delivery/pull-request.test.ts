@@ -8,9 +8,9 @@ import { FakePullRequests } from '../forge/pull-requests.fake.ts';
 import { importCommits } from '../git/fast-import.ts';
 import { git } from '../git/git.ts';
 import { Mirror } from '../git/mirror.ts';
-import { allWanted, deliveryOf, failureOf, manifestOf } from './contract.ts';
+import { allWanted, deliveryOf, failureOf, manifestOf, removalOf } from './contract.ts';
 import { createPullRequestTarget } from './pull-request.ts';
-import type { Delivery, DeliveryOutcome, DeliveryTarget } from './target.ts';
+import type { DeliveryOutcome, DeliveryTarget, Errand } from './target.ts';
 
 const AUTHOR = { name: 'Fleet Bot', email: 'fleet@example.com' };
 const SOMEBODY = { name: 'Somebody', email: 'somebody@example.com' };
@@ -100,12 +100,12 @@ async function makeFleet(): Promise<Fleet> {
   return fleet;
 }
 
-const deliver = async (target: DeliveryTarget, delivery: Delivery): Promise<DeliveryOutcome | undefined> =>
-  (await target.deliver([delivery], allWanted)).get(delivery.rolloutId);
+const deliver = async (target: DeliveryTarget, errand: Errand): Promise<DeliveryOutcome | undefined> =>
+  (await target.deliver([errand], allWanted)).get(errand.rolloutId);
 
 /** Delivers, and gives what the rollout waits for. */
-async function propose(fleet: Fleet, delivery: Delivery): Promise<PullRequestReference> {
-  const outcome = await deliver(fleet.target, delivery);
+async function propose(fleet: Fleet, errand: Errand): Promise<PullRequestReference> {
+  const outcome = await deliver(fleet.target, errand);
   if (outcome?.kind !== 'proposed') throw new Error(`not proposed: ${JSON.stringify(outcome)}`);
   return outcome.pullRequest;
 }
@@ -386,5 +386,88 @@ describe('a delivery by pull request', () => {
     const refused = failureOf(await deliver(fleet.target, V1));
     expect(refused).toBeInstanceOf(StalledError);
     expect(String(refused)).toContain('fleet has no branch "main"');
+  });
+});
+
+describe('a removal by pull request', () => {
+  /** A fleet with what is to be removed. */
+  async function deployed(): Promise<Fleet> {
+    const fleet = await makeFleet();
+    await fleet.commit('main', { [PATH]: V1.manifest });
+    return fleet;
+  }
+  const GONE = removalOf('rollout-3');
+
+  test('is a request that says so, and removes once people have merged it', async () => {
+    const fleet = await deployed();
+    const pullRequest = await propose(fleet, GONE);
+    expect(await fleet.read(PATH)).toBe(V1.manifest);
+    expect(await fleet.read(PATH, BRANCH)).toBeNull();
+    const request = await fleet.forge.get(REPOSITORY, 1);
+    expect(request.title).toBe('remove iris v1.0.0 from production');
+    expect(request.text).toContain('Merging this removes a model');
+    const waiting = { ...GONE, pullRequest };
+    expect(await deliver(fleet.restart(), waiting)).toMatchObject({ kind: 'proposed', pullRequest });
+    const commit = await fleet.merge(1);
+    expect(await deliver(fleet.restart(), waiting)).toEqual({
+      kind: 'removed',
+      receipt: { commit, path: PATH },
+      message: 'Removed from fleet with #1',
+    });
+  });
+
+  test('goes on with its request whatever people wrote into that', async () => {
+    const fleet = await deployed();
+    const pullRequest = await propose(fleet, GONE);
+    await fleet.forge.edit(REPOSITORY, 1, { text: `Farewell, ${GONE.rolloutId}` });
+    expect(await deliver(fleet.target, { ...GONE, pullRequest })).toMatchObject({
+      kind: 'proposed',
+      pullRequest,
+    });
+  });
+
+  test('is cancelled where people close the request, or merge it without the removal', async () => {
+    const fleet = await deployed();
+    const pullRequest = await propose(fleet, GONE);
+    await fleet.forge.close(REPOSITORY, 1);
+    expect(await deliver(fleet.target, { ...GONE, pullRequest })).toMatchObject({ kind: 'cancelled' });
+
+    const second = await deployed();
+    const reference = await propose(second, GONE);
+    await second.forge.merge(REPOSITORY, 1, (await second.head('main')) ?? '');
+    expect(await deliver(second.target, { ...GONE, pullRequest: reference })).toMatchObject({
+      kind: 'cancelled',
+      message: `Cancelled: #1 was merged without removing ${PATH}`,
+    });
+  });
+
+  test('closes the request that would have deployed what is to be removed', async () => {
+    const fleet = await makeFleet();
+    await propose(fleet, V1);
+    expect(await deliver(fleet.target, GONE)).toMatchObject({
+      kind: 'removed',
+      message: `Nothing to remove in fleet: ${PATH} is not there`,
+    });
+    expect(await fleet.forge.get(REPOSITORY, 1)).toMatchObject({ state: 'closed' });
+  });
+
+  test('takes the request over that would have deployed a newer version of the same ref', async () => {
+    const fleet = await deployed();
+    await propose(fleet, V2);
+    const removal = removalOf('rollout-3', { commits: [V1.sha, V2.sha] });
+    expect(await propose(fleet, removal)).toMatchObject({ number: 1 });
+    expect(await fleet.read(PATH, BRANCH)).toBeNull();
+    expect((await fleet.forge.get(REPOSITORY, 1)).title).toBe('remove iris v1.0.0 from production');
+    expect(fleet.forge.commentsOf(REPOSITORY, 1).join()).toContain('This request removes the model now');
+  });
+
+  test('leaves a request alone that deploys what another ref has brought', async () => {
+    for (const fleet of [await makeFleet(), await deployed()]) {
+      await propose(fleet, V2);
+      const before = [await fleet.head(BRANCH), await fleet.forge.get(REPOSITORY, 1)];
+      const outcome = await deliver(fleet.target, GONE);
+      expect(outcome?.kind).toMatch(/^(removed|cancelled)$/);
+      expect([await fleet.head(BRANCH), await fleet.forge.get(REPOSITORY, 1)]).toEqual(before);
+    }
   });
 });

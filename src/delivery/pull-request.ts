@@ -10,11 +10,12 @@ import type { PullRequest, PullRequests } from '../forge/forge.ts';
 import type { Identity } from '../git/fast-import.ts';
 import type { Mirror } from '../git/mirror.ts';
 import type { Log } from '../telemetry/log.ts';
+import { lastWord, withManifest } from './outcome.ts';
 import { judge } from './ownership.ts';
 import { createProposals, headOf, PREFIX } from './proposals.ts';
 import { needlessText, supersededText, textOf, titleOf } from './pull-request-text.ts';
-import type { Delivery, DeliveryOutcome, DeliveryTarget } from './target.ts';
-import { readTree, type Tree } from './tree.ts';
+import type { DeliveryOutcome, DeliveryTarget, Errand } from './target.ts';
+import { type Entry, readTree, type Tree } from './tree.ts';
 
 export interface PullRequestTargetOptions {
   /** The GitOps repository's key in modelhook.yaml. */
@@ -49,7 +50,7 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
   const { name, repository, branch, mirror, pullRequests, log } = options;
   const proposals = createProposals(options);
 
-  async function look(batch: readonly Delivery[]): Promise<Situation> {
+  async function look(batch: readonly Errand[]): Promise<Situation> {
     // In this order: a request that was merged in between is then no longer open, and its merge is looked for.
     const open = await pullRequests.listOpen(repository, PREFIX);
     await proposals.fetch();
@@ -63,40 +64,35 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
     return { base, tree: await readTree(mirror, base, paths), open };
   }
 
-  async function settle(
-    delivery: Delivery,
-    situation: Situation,
-    isWanted: IsWanted,
-  ): Promise<DeliveryOutcome> {
-    const request = await requestOf(delivery, situation);
-    if (request && !isOpen(request)) return endOf(delivery, request);
-    const judgement = judge(delivery, situation.tree.at(delivery.path), name);
-    switch (judgement.kind) {
-      case 'refuse':
-        return { kind: 'failed', error: judgement.error };
-      case 'keep': {
-        const { message, manifest } = judgement;
-        return (
-          (request && (await withdraw(delivery, request, isWanted))) ?? {
-            kind: 'delivered',
-            receipt: { commit: null, path: delivery.path },
-            message,
-            manifest,
-          }
-        );
-      }
-      case 'write':
-        if (!(await isWanted())) return { kind: 'dropped' };
-        return propose({ ...delivery, manifest: judgement.manifest }, situation.base, request);
-    }
+  async function settle(errand: Errand, situation: Situation, isWanted: IsWanted): Promise<DeliveryOutcome> {
+    const request = await requestOf(errand, situation);
+    if (request && !isOpen(request)) return endOf(errand, request);
+    const judgement = judge(errand, situation.tree.at(errand.path), name);
+    const outcome = lastWord(judgement, errand.path);
+    if (outcome?.kind === 'failed') return outcome;
+    if (request && !isAbout(errand, request)) return outcome ?? leftTo(request);
+    if (outcome) return (request && (await withdraw(errand, request, isWanted))) ?? outcome;
+    if (!(await isWanted())) return { kind: 'dropped' };
+    return propose(withManifest(errand, judgement), situation.base, request);
   }
 
   const isOpen = ({ state, base }: PullRequest): boolean => state === 'open' && base === branch;
 
-  /** @returns the open request of a delivery's branch; else the one that it waited for, whatever became of that */
-  async function requestOf(delivery: Delivery, { open }: Situation): Promise<PullRequest | undefined> {
-    const { pullRequest: known } = delivery;
-    const head = headOf(delivery);
+  /** A request that deploys what another ref has brought since then is not a removal's to change. */
+  const isAbout = (errand: Errand, { number, text }: PullRequest): boolean =>
+    errand.manifest !== null ||
+    errand.pullRequest?.number === number ||
+    errand.commits.some((commit) => text.includes(commit));
+
+  const leftTo = ({ label }: PullRequest): DeliveryOutcome => ({
+    kind: 'cancelled',
+    message: `Cancelled: ${label} brings another version, so it stays`,
+  });
+
+  /** @returns the open request of an errand's branch; else the one that it waited for, whatever became of that */
+  async function requestOf(errand: Errand, { open }: Situation): Promise<PullRequest | undefined> {
+    const { pullRequest: known } = errand;
+    const head = headOf(errand);
     const listed = open.find((each) => each.head === head && each.base === branch);
     // A list may lag behind.
     return listed ?? (known === null ? undefined : pullRequests.get(repository, known.number));
@@ -107,22 +103,22 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
    * @returns what became of it, where it was merged since it was listed; null else
    */
   async function withdraw(
-    delivery: Delivery,
+    errand: Errand,
     listed: PullRequest,
     isWanted: IsWanted,
   ): Promise<DeliveryOutcome | null> {
     const request = await pullRequests.get(repository, listed.number);
-    if (request.state === 'merged' && delivery.pullRequest?.number === request.number)
-      return endOf(delivery, request);
+    if (request.state === 'merged' && errand.pullRequest?.number === request.number)
+      return endOf(errand, request);
     if (!isOpen(request) || !(await isWanted())) return null;
-    await pullRequests.comment(repository, request.number, needlessText(name, delivery.path));
+    await pullRequests.comment(repository, request.number, needlessText(name, errand.path));
     await pullRequests.edit(repository, request.number, { state: 'closed' });
     log.info({ gitops: name, pullRequest: request.url }, 'pull request closed: nothing is left to merge');
     return null;
   }
 
   /** @returns how a rollout ends whose request is no longer open, or goes elsewhere */
-  async function endOf(delivery: Delivery, request: PullRequest): Promise<DeliveryOutcome> {
+  async function endOf(errand: Errand, request: PullRequest): Promise<DeliveryOutcome> {
     const { label, state, base, mergeCommit } = request;
     const cancelled = (why: string): DeliveryOutcome => ({
       kind: 'cancelled',
@@ -130,38 +126,50 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
     });
     if (base !== branch) return cancelled(`goes to ${base} now, not to ${branch}`);
     if (state === 'closed') return cancelled('was closed without being merged');
-    const { path, manifest } = delivery;
+    const { path } = errand;
     // The branch was fetched before we knew of the merge.
     const fetched = await mirror.fetchBranch(branch);
     const entry = (await readTree(mirror, mergeCommit ?? fetched, [path])).at(path);
-    if (entry.kind !== 'file') return cancelled(`was merged without ${path}`);
+    return mergedOf(errand, request, entry) ?? cancelled(`was merged without ${what(errand)}`);
+  }
+
+  const what = ({ path, manifest }: Errand): string => (manifest === null ? `removing ${path}` : path);
+
+  /** @returns what a merge brought; null where it left out what the request was for */
+  function mergedOf(
+    { path, manifest }: Errand,
+    { label, mergeCommit }: PullRequest,
+    entry: Entry,
+  ): DeliveryOutcome | null {
+    const receipt = { commit: mergeCommit, path };
+    if (manifest === null) {
+      if (entry.kind !== 'nothing') return null;
+      return { kind: 'removed', receipt, message: `Removed from ${name} with ${label}` };
+    }
+    if (entry.kind !== 'file') return null;
     const how = mergeCommit
       ? `Committed ${shortSha(mergeCommit)} to ${name} with ${label}`
       : `Merged ${label} into ${name}`;
-    return {
-      kind: 'delivered',
-      receipt: { commit: mergeCommit, path },
-      message: entry.text === manifest ? how : `${how}, changed by its reviewers`,
-      manifest: entry.text,
-    };
+    const message = entry.text === manifest ? how : `${how}, changed by its reviewers`;
+    return { kind: 'delivered', receipt, message, manifest: entry.text };
   }
 
-  /** Brings branch and request to where this delivery wants them. */
+  /** Brings branch and request to where this errand wants them. */
   async function propose(
-    delivery: Delivery,
+    errand: Errand,
     base: string,
     open: PullRequest | undefined,
   ): Promise<DeliveryOutcome> {
-    const head = headOf(delivery);
+    const head = headOf(errand);
     const proposal = await proposals.read(head, base);
     const { tip, isTouched, rollouts } = proposal;
-    if (delivery.pullRequest !== null && tip === null) return abandon(head, delivery.pullRequest);
-    const isThere = rollouts.has(delivery.rolloutId);
-    if (!isThere || (await proposals.isOutdated(proposal, delivery.path, base)))
+    if (errand.pullRequest !== null && tip === null) return abandon(head, errand.pullRequest);
+    const isThere = rollouts.has(errand.rolloutId);
+    if (!isThere || (await proposals.isOutdated(proposal, errand.path, base)))
       // What people added to our branch stays below what we add.
-      await proposals.push(delivery, head, tip, open && tip !== null && isTouched ? tip : base);
-    const { number, label, url } = await ask(delivery, head, open);
-    if (open && !isThere) await pullRequests.comment(repository, number, supersededText(delivery));
+      await proposals.push(errand, head, tip, open && tip !== null && isTouched ? tip : base);
+    const { number, label, url } = await ask(errand, head, open);
+    if (open && !isThere) await pullRequests.comment(repository, number, supersededText(errand));
     const pullRequest = { number, label, url };
     return { kind: 'proposed', pullRequest, message: waitingFor(pullRequest) };
   }
@@ -177,16 +185,16 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
     `Waiting for ${label} to be merged into ${branch} of ${name}`;
 
   /** Opens the request, or makes the open one say what it is about now. What people wrote since then stays. */
-  async function ask(delivery: Delivery, head: string, open: PullRequest | undefined): Promise<PullRequest> {
-    const words = { title: titleOf(delivery), text: textOf(delivery) };
+  async function ask(errand: Errand, head: string, open: PullRequest | undefined): Promise<PullRequest> {
+    const words = { title: titleOf(errand), text: textOf(errand) };
     if (!open) {
       const opened = await pullRequests.open(repository, { head, base: branch, ...words });
-      log.info({ gitops: name, rollout: delivery.rolloutId, pullRequest: opened.url }, 'pull request opened');
+      log.info({ gitops: name, rollout: errand.rolloutId, pullRequest: opened.url }, 'pull request opened');
       return opened;
     }
-    if (!open.text.includes(delivery.rolloutId)) {
+    if (!open.text.includes(errand.rolloutId)) {
       await pullRequests.edit(repository, open.number, words);
-      log.info({ gitops: name, rollout: delivery.rolloutId, pullRequest: open.url }, 'pull request updated');
+      log.info({ gitops: name, rollout: errand.rolloutId, pullRequest: open.url }, 'pull request updated');
     }
     return open;
   }
@@ -196,10 +204,10 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
       const outcomes = new Map<string, DeliveryOutcome>();
       try {
         const situation = await look(batch);
-        for (const delivery of batch) {
-          const { rolloutId } = delivery;
+        for (const errand of batch) {
+          const { rolloutId } = errand;
           const isWanted = async () => (await stillWanted([rolloutId])).has(rolloutId);
-          outcomes.set(rolloutId, await ownFault(() => settle(delivery, situation, isWanted)));
+          outcomes.set(rolloutId, await ownFault(() => settle(errand, situation, isWanted)));
         }
       } catch (error) {
         // The forge or the server fails: those that come next would only fail like this one.

@@ -1,9 +1,9 @@
 import { describe } from 'vitest';
-import { describeTarget } from './contract.ts';
+import { describeFileTarget } from './contract.ts';
 import { createFakeTarget } from './target.fake.ts';
 
 describe('the fake delivery target', () => {
-  describeTarget(async () => {
+  describeFileTarget(async () => {
     const target = createFakeTarget('fleet');
     return {
       target,

@@ -1,7 +1,8 @@
 /** A delivery target in memory, which passes the same cases as the real ones (contract.ts). */
 import { shortSha } from '../core/ref-event.ts';
+import { lastWord, withManifest } from './outcome.ts';
 import { judge } from './ownership.ts';
-import type { Delivery, DeliveryOutcome, DeliveryTarget } from './target.ts';
+import type { DeliveryOutcome, DeliveryTarget, Errand } from './target.ts';
 import type { Entry } from './tree.ts';
 
 export interface FakeTarget extends DeliveryTarget {
@@ -14,8 +15,19 @@ export interface FakeTarget extends DeliveryTarget {
 
 export function createFakeTarget(name: string): FakeTarget {
   const files = new Map<string, string>();
-  const commitOf = ({ rolloutId }: Delivery) =>
+  const commitOf = ({ rolloutId }: Errand) =>
     Buffer.from(rolloutId).toString('hex').padEnd(40, '0').slice(0, 40);
+  function change(errand: Errand): DeliveryOutcome {
+    const { path, manifest } = errand;
+    const commit = commitOf(errand);
+    const receipt = { commit, path };
+    if (manifest === null) {
+      files.delete(path);
+      return { kind: 'removed', receipt, message: `Removed from ${name} with ${shortSha(commit)}` };
+    }
+    files.set(path, manifest);
+    return { kind: 'delivered', receipt, message: `Committed ${shortSha(commit)} to ${name}`, manifest };
+  }
   const fake: FakeTarget = {
     files,
     batches: [],
@@ -24,32 +36,14 @@ export function createFakeTarget(name: string): FakeTarget {
       fake.batches.push(batch.map(({ rolloutId }) => rolloutId));
       const outcomes = new Map<string, DeliveryOutcome>();
       const wanted = await stillWanted(batch.map(({ rolloutId }) => rolloutId));
-      for (const delivery of batch) {
-        const { rolloutId, path } = delivery;
+      for (const errand of batch) {
+        const { rolloutId, path } = errand;
         const text = files.get(path);
         const entry: Entry = text === undefined ? { kind: 'nothing' } : { kind: 'file', text };
-        const judgement = judge(delivery, entry, name);
+        const judgement = judge(errand, entry, name);
         if (fake.failure) outcomes.set(rolloutId, { kind: 'failed', error: fake.failure });
         else if (!wanted.has(rolloutId)) outcomes.set(rolloutId, { kind: 'dropped' });
-        else if (judgement.kind === 'refuse')
-          outcomes.set(rolloutId, { kind: 'failed', error: judgement.error });
-        else if (judgement.kind === 'keep')
-          outcomes.set(rolloutId, {
-            kind: 'delivered',
-            receipt: { commit: null, path },
-            message: judgement.message,
-            manifest: judgement.manifest,
-          });
-        else {
-          files.set(path, judgement.manifest);
-          const commit = commitOf(delivery);
-          outcomes.set(rolloutId, {
-            kind: 'delivered',
-            receipt: { commit, path },
-            message: `Committed ${shortSha(commit)} to ${name}`,
-            manifest: judgement.manifest,
-          });
-        }
+        else outcomes.set(rolloutId, lastWord(judgement, path) ?? change(withManifest(errand, judgement)));
       }
       return outcomes;
     },

@@ -1,9 +1,9 @@
-/** Where manifests go: a branch of a GitOps repository, or a pull request there. */
+/** Where manifests go: a branch of a GitOps repository, a pull request there, or a cluster. */
 import type { DeploymentMode } from '../core/kserve.ts';
 import type { PullRequestReference, Receipt, Target } from '../core/rollout.ts';
 
-/** One manifest to put where it belongs. */
-export interface Delivery {
+/** What a rollout does at one place. */
+interface ErrandBase {
   rolloutId: string;
   repository: string;
   sha: string;
@@ -19,38 +19,53 @@ export interface Delivery {
   /** The rollout's page. */
   page: string;
   target: Target;
+  /** The file in a GitOps repository. */
   path: string;
-  manifest: string;
-  adopt: boolean;
-  updateExisting: boolean;
-  /** The mode of the manifest, and those it may be taken over to. */
-  modes: readonly [DeploymentMode, ...DeploymentMode[]];
   /** The one this rollout waits for already; null: none. */
   pullRequest: PullRequestReference | null;
   /** Ids that the repository had before it was renamed: what they deployed is its own. */
   formerNames: readonly string[];
 }
 
+/** One manifest to put where it belongs. */
+export interface Delivery extends ErrandBase {
+  manifest: string;
+  adopt: boolean;
+  updateExisting: boolean;
+  /** The mode of the manifest, and those it may be taken over to. */
+  modes: readonly [DeploymentMode, ...DeploymentMode[]];
+}
+
+/** One manifest to take away again, for the ref that deployed it is gone. */
+export interface Removal extends ErrandBase {
+  manifest: null;
+  /** What the ref has brought there, as commits of the model: anything else stays. */
+  commits: readonly string[];
+}
+
+export type Errand = Delivery | Removal;
+
 export type DeliveryOutcome =
   /** `manifest` is what is there now: the delivery's, or that in the mode the service exists in. */
   | { kind: 'delivered'; receipt: Receipt; message: string; manifest: string }
+  /** It is not there any more, or never was. */
+  | { kind: 'removed'; receipt: Receipt; message: string }
   /** It waits for people to merge it. */
   | { kind: 'proposed'; pullRequest: PullRequestReference; message: string }
-  /** People decided against it. */
+  /** People decided against it: by closing the request, or by making what is to be removed something else. */
   | { kind: 'cancelled'; message: string }
   /** Ended before its turn: a newer rollout took its place. */
   | { kind: 'dropped' }
   /** Its own fault or a failing remote; the error's class says which. */
   | { kind: 'failed'; error: unknown };
 
+/** Asked right before anything leaves: which of these rollouts have not ended meanwhile. */
+export type StillWanted = (rolloutIds: readonly string[]) => Promise<ReadonlySet<string>>;
+
 export interface DeliveryTarget {
   /**
-   * Delivers a batch in order. Called by one caller at a time.
-   * @param stillWanted asked right before anything leaves: which of these rollouts have not ended meanwhile
+   * Does a batch, what concerns one target in its order. Called by one caller at a time.
    * @returns an outcome for each rollout id of the batch
    */
-  deliver(
-    batch: readonly Delivery[],
-    stillWanted: (rolloutIds: readonly string[]) => Promise<ReadonlySet<string>>,
-  ): Promise<Map<string, DeliveryOutcome>>;
+  deliver(batch: readonly Errand[], stillWanted: StillWanted): Promise<Map<string, DeliveryOutcome>>;
 }

@@ -7,7 +7,8 @@ export type Entry = { kind: 'nothing' } | { kind: 'file'; text: string } | { kin
 
 export interface Tree {
   at(path: string): Entry;
-  write(path: string, text: string): void;
+  /** @param text null: the file goes */
+  write(path: string, text: string | null): void;
 }
 
 /** An entry of a commit's tree: `100644 blob`, `120000 blob` (a link), `040000 tree`, `160000 commit` (a submodule). */
@@ -34,13 +35,14 @@ export async function readTree(
   const written = new Map<string, Entry>();
   return {
     at: (path) => written.get(path) ?? besides(written, path) ?? entries.get(path) ?? { kind: 'nothing' },
-    write: (path, text) => written.set(path, { kind: 'file', text }),
+    write: (path, text) => written.set(path, text === null ? { kind: 'nothing' } : { kind: 'file', text }),
   };
 }
 
 /** A file of the same batch may stand where a folder is needed, or the other way round. */
 function besides(written: ReadonlyMap<string, Entry>, path: string): Entry | null {
-  for (const other of written.keys()) {
+  for (const [other, { kind }] of written) {
+    if (kind === 'nothing') continue;
     if (path.startsWith(`${other}/`)) return inTheWay(other, 'a file');
     if (other.startsWith(`${path}/`)) return inTheWay(path, 'a folder');
   }

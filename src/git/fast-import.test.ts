@@ -50,6 +50,25 @@ describe('importing commits', () => {
     );
   });
 
+  it('takes files away, and minds none that is not there', async () => {
+    const parent = repository.read('refs/heads/main') ?? '';
+    const gone = (path: string): CommitDraft => ({ message: 'remove\n', files: [{ path, text: null }] });
+    const drafts = [
+      draft('b/c.yaml', 'c'),
+      draft('b/ "x\n.yaml', 'x'),
+      gone('b/ "x\n.yaml'),
+      gone('b/c.yaml'),
+      gone('no'),
+    ];
+    const ids = await importCommits(repository.dir, 'refs/modelhook/gone', parent, AUTHOR, AT, drafts);
+    expect(ids.slice(1).map(paths)).toEqual([
+      ['b/ "x\n.yaml', 'b/c.yaml', 'kept.txt'],
+      ['b/c.yaml', 'kept.txt'],
+      ['kept.txt'],
+      ['kept.txt'],
+    ]);
+  });
+
   it('makes a first commit where there is no parent', async () => {
     const [id] = await importCommits(repository.dir, 'refs/modelhook/first', null, AUTHOR, AT, [
       draft('a', 'a'),

@@ -8,7 +8,8 @@ export interface Identity {
 
 export interface FileChange {
   path: string;
-  text: string;
+  /** null: the file goes. It need not be there. */
+  text: string | null;
 }
 
 export interface CommitDraft {
@@ -31,7 +32,8 @@ export function importCommits(
   at: number,
   commits: readonly CommitDraft[],
 ): Promise<string[]> {
-  const files = ({ path, text }: FileChange) => [`M 100644 inline ${quote(path)}\n`, data(text)];
+  const files = ({ path, text }: FileChange) =>
+    text === null ? [`D ${quote(path)}\n`] : [`M 100644 inline ${quote(path)}\n`, data(text)];
   return importStream(
     dir,
     ['--force'],

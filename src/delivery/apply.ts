@@ -1,0 +1,211 @@
+/**
+ * Delivery to a cluster by server-side apply. Each one is tried first without effect: what the API server and the
+ * webhooks say against it becomes the failure in their own words, and what would change nothing is not written.
+ */
+import { ApplyConflictError, type ClusterApplier, ClusterUnavailableError } from '../cluster/cluster.ts';
+import { StalledError, WaitingError } from '../core/errors.ts';
+import { parseManifest, readManagedObject } from '../core/inference-service.ts';
+import { canonicalJson, type JsonObject, valueAt } from '../core/json.ts';
+import { listNames } from '../core/nearest.ts';
+import { formatTarget } from '../core/rollout.ts';
+import type { Log } from '../telemetry/log.ts';
+import { lastWord, withManifest } from './outcome.ts';
+import { judgeOccupant, judgeRemovable, type Occupant, refuseUpdate } from './ownership.ts';
+import type { Delivery, DeliveryOutcome, DeliveryTarget, Errand, Removal } from './target.ts';
+
+export interface ApplyTargetOptions {
+  /** The cluster's key in modelhook.yaml. */
+  name: string;
+  applier: ClusterApplier;
+  log: Log;
+}
+
+/** Targets that are written to at once. */
+const AT_ONCE = 8;
+/** How often an errand begins anew because somebody else made or replaced the object under its hands. */
+const TRIES = 3;
+/** How soon a service is looked at again that is on its way out. */
+const LOOK_AGAIN = 5000;
+
+type IsWanted = () => Promise<boolean>;
+
+/** A service that is there. */
+interface Present {
+  live: JsonObject;
+  occupant: Occupant;
+}
+
+export function createApplyTarget({ name, applier, log }: ApplyTargetOptions): DeliveryTarget {
+  /** @returns null where somebody made the object meanwhile, which is to be judged then */
+  async function deliver(
+    delivery: Delivery,
+    present: Present | null,
+    isWanted: IsWanted,
+  ): Promise<DeliveryOutcome | null> {
+    if (present === null) return create(delivery, isWanted);
+    const { live, occupant } = present;
+    if (isLeaving(live)) throw new WaitingError(`Waiting: ${occupant.called} is being deleted`, LOOK_AGAIN);
+    const judgement = judgeOccupant(delivery, occupant);
+    return lastWord(judgement, null) ?? update(withManifest(delivery, judgement), present, isWanted);
+  }
+
+  /** Nothing is there, so nothing is forced: a conflict tells of one that somebody made in between. */
+  async function create(delivery: Delivery, isWanted: IsWanted): Promise<DeliveryOutcome | null> {
+    const object = parseManifest(delivery.manifest);
+    try {
+      await applier.apply(object, { dryRun: true, force: false });
+      if (!(await isWanted())) return { kind: 'dropped' };
+      await applier.apply(object, { dryRun: false, force: false });
+    } catch (error) {
+      if (error instanceof ApplyConflictError) return null;
+      throw error;
+    }
+    return applied(delivery);
+  }
+
+  async function update(
+    delivery: Delivery,
+    { live, occupant }: Present,
+    isWanted: IsWanted,
+  ): Promise<DeliveryOutcome | null> {
+    const { adopt, updateExisting, manifest, target } = delivery;
+    const object = parseManifest(manifest);
+    try {
+      // Where nothing will be written, conflicts do not count, and all there is to know is whether it is the same.
+      const wouldBe = await applier.apply(object, { dryRun: true, force: adopt || !updateExisting });
+      if (isSame(live, wouldBe))
+        return delivered(manifest, `Unchanged in ${name}: ${target.namespace}/${target.name} is already so`);
+      const refusal = refuseUpdate(delivery, occupant);
+      if (refusal) return lastWord(refusal, null);
+      if (!(await isWanted())) return { kind: 'dropped' };
+      await applier.apply(object, { dryRun: false, force: adopt });
+    } catch (error) {
+      throw error instanceof ApplyConflictError ? conflictOf(delivery, occupant, error) : error;
+    }
+    return applied(delivery);
+  }
+
+  function applied({ rolloutId, target, manifest }: Delivery): DeliveryOutcome {
+    log.info({ rollout: rolloutId, target: formatTarget(target) }, 'applied');
+    return delivered(manifest, `Applied to ${name}`);
+  }
+
+  /** @returns null where another object has taken the name, which is to be judged then */
+  async function remove(
+    removal: Removal,
+    present: Present | null,
+    isWanted: IsWanted,
+  ): Promise<DeliveryOutcome | null> {
+    const { target, rolloutId } = removal;
+    const where = `${target.namespace}/${target.name}`;
+    if (present === null) return removed(`Nothing to remove in ${name}: ${where} is not there`);
+    const { live, occupant } = present;
+    const outcome = lastWord(judgeRemovable(removal, occupant), null);
+    if (outcome) return outcome;
+    if (!isLeaving(live)) {
+      if (!(await isWanted())) return { kind: 'dropped' };
+      const end = await applier.remove(target, String(valueAt(live, ['metadata', 'uid'])));
+      if (end === 'other') return null;
+      log.info({ rollout: rolloutId, target: formatTarget(target) }, 'removed');
+    }
+    return removed(`Removed from ${name}`);
+  }
+
+  async function settle(
+    errand: Errand,
+    get: ClusterApplier['get'],
+    isWanted: IsWanted,
+  ): Promise<DeliveryOutcome> {
+    const { namespace, name: service } = errand.target;
+    const called = `InferenceService ${namespace}/${service} in ${name}`;
+    for (let tries = 0; tries < TRIES; tries += 1) {
+      const live = await get({ namespace, name: service });
+      const occupant = live && {
+        present: readManagedObject(live),
+        called,
+        clear: 'delete that InferenceService',
+      };
+      const present = live && occupant && { live, occupant };
+      const outcome = await (errand.manifest === null
+        ? remove(errand, present, isWanted)
+        : deliver(errand, present, isWanted));
+      if (outcome) return outcome;
+    }
+    throw new Error(`${called} comes and goes whenever it is about to be written`);
+  }
+
+  return {
+    async deliver(batch, stillWanted) {
+      const outcomes = new Map<string, DeliveryOutcome>();
+      const read = readUntilCutOff(applier);
+      const services = Map.groupBy(batch, ({ target }) => `${target.namespace}/${target.name}`).values();
+      const work = async (): Promise<void> => {
+        for (const errands of services)
+          for (const errand of errands) {
+            const { rolloutId } = errand;
+            const isWanted = async () => (await stillWanted([rolloutId])).has(rolloutId);
+            outcomes.set(rolloutId, await settle(errand, read, isWanted).catch(failureOf));
+          }
+      };
+      await Promise.all(Array.from({ length: AT_ONCE }, work));
+      return outcomes;
+    },
+  };
+}
+
+/** @returns a reading that asks no more once the cluster cannot be read: what comes next would only fail alike, and late */
+function readUntilCutOff(applier: ClusterApplier): ClusterApplier['get'] {
+  let cutOff: ClusterUnavailableError | null = null;
+  return async (place) => {
+    if (cutOff) throw cutOff;
+    try {
+      return await applier.get(place);
+    } catch (error) {
+      // What RBAC forbids in one namespace, it may allow in another.
+      if (error instanceof ClusterUnavailableError && error.problem.kind !== 'forbidden') cutOff = error;
+      throw error;
+    }
+  };
+}
+
+/** What RBAC forbids, only a person can allow; all else of a cluster that cannot be asked may pass. */
+function failureOf(error: unknown): DeliveryOutcome {
+  if (!(error instanceof ClusterUnavailableError) || error.problem.kind !== 'forbidden')
+    return { kind: 'failed', error };
+  const { what, detail, fix } = error.problem;
+  const reason = `${error.cluster} ${what}${detail === null ? '' : `: ${detail}`}`;
+  return { kind: 'failed', error: new StalledError(reason, fix, { cause: error }) };
+}
+
+/** Names each manager with the fields that it set. */
+function conflictOf({ policy }: Delivery, { called }: Occupant, conflict: ApplyConflictError): StalledError {
+  const owners = Map.groupBy(conflict.fields, ({ manager }) => manager);
+  const words = [...owners].map(
+    ([manager, fields]) => `${manager} set ${listNames(fields.map(({ field }) => field.replace(/^\./, '')))}`,
+  );
+  return new StalledError(
+    `${called} was changed by others: ${words.join(', and ')}`,
+    `let only one of them set these, or set delivery.adopt: true in policy "${policy}" to take them over`,
+    { cause: conflict },
+  );
+}
+
+const isLeaving = (live: JsonObject): boolean =>
+  valueAt(live, ['metadata', 'deletionTimestamp']) !== undefined;
+
+/** Everything but what the API server keeps about an object, and its status, which no apply changes. */
+const PARTS = [['metadata', 'labels'], ['metadata', 'annotations'], ['spec']];
+
+const isSame = (live: JsonObject, other: JsonObject): boolean =>
+  PARTS.every(
+    (path) => canonicalJson(valueAt(live, path) ?? null) === canonicalJson(valueAt(other, path) ?? null),
+  );
+
+const receipt = { commit: null, path: null };
+const delivered = (manifest: string, message: string): DeliveryOutcome => ({
+  kind: 'delivered',
+  receipt,
+  message,
+  manifest,
+});
+const removed = (message: string): DeliveryOutcome => ({ kind: 'removed', receipt, message });
