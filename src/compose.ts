@@ -1,10 +1,22 @@
 /** The only file that constructs: configuration in, a service that starts and stops in order out. */
-import type { ClusterReader } from './cluster/cluster.ts';
-import { createKubernetesReader, type KubeconfigAccess } from './cluster/kubernetes.ts';
-import { type Config, type ForgeConfig, type GitopsConfig, knownNames } from './config.ts';
+import type { Cluster, ClusterReader } from './cluster/cluster.ts';
+import {
+  type ClusterAccess,
+  createKubernetesCluster,
+  createKubernetesReader,
+  type KubeconfigAccess,
+} from './cluster/kubernetes.ts';
+import {
+  type ClusterConfig,
+  type Config,
+  type ForgeConfig,
+  type GitopsConfig,
+  knownNames,
+} from './config.ts';
 import { messageOf } from './core/errors.ts';
 import { parseRepositoryId } from './core/ref-event.ts';
-import { destinationOf } from './core/rollout.ts';
+import { clusterDestination, gitopsDestination } from './core/rollout.ts';
+import { createApplyTarget } from './delivery/apply.ts';
 import { createGitopsTarget } from './delivery/gitops.ts';
 import { createPullRequestTarget } from './delivery/pull-request.ts';
 import type { DeliveryTarget } from './delivery/target.ts';
@@ -47,11 +59,16 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
   const composed = composeAll(config, now);
   const forges = forgesOf(composed);
   const mirrorOf = createMirrors(composed, cache);
-  const targets = new Map(
-    Object.entries(config.gitops).flatMap(([name, gitops]) =>
+  const clusters = createClusters(config, log, now);
+  const targets = new Map([
+    ...Object.entries(config.gitops).flatMap(([name, gitops]) =>
       createTargets({ name, ...gitops, forges, mirrorOf, store, now, log }),
     ),
-  );
+    ...[...clusters].map(([name, { applier }]): [string, DeliveryTarget] => [
+      clusterDestination(name),
+      createApplyTarget({ name, applier, log }),
+    ]),
+  ]);
   const known = knownNames(config);
   const policies = createConfigRepository({
     ...config.policies,
@@ -69,6 +86,7 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
     store,
     forges,
     targets,
+    clusters,
     policies,
     kserveOf: (cluster) => known.clusters.find(({ name }) => name === cluster)?.kserve,
     configRef: { repository: config.policies.repository, ref: `refs/heads/${config.policies.branch}` },
@@ -81,7 +99,7 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
   const pullRequestsIn = (repository: string): string[] =>
     Object.entries(config.gitops)
       .filter(([, gitops]) => gitops.repository === repository)
-      .map(([gitops]) => destinationOf({ gitops, via: 'pullRequest' }));
+      .map(([gitops]) => gitopsDestination(gitops, 'pullRequest'));
   const receive = createReceive({ store, pullRequestsIn, log });
 
   /**
@@ -102,7 +120,11 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
   /** Begins to work once the store is open. */
   async function begin(opened: boolean): Promise<void> {
     try {
-      if (opened || (await openStore())) return await controller.start();
+      if (opened || (await openStore())) {
+        // What is seen before anybody listens is there to be looked at.
+        for (const { watch } of clusters.values()) watch.start();
+        return await controller.start();
+      }
     } catch (error) {
       // Too late to refuse to start: whoever reads the log must act.
       log.error({ reason: messageOf(error) }, 'cannot begin to work; trying again');
@@ -135,6 +157,7 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
       await listening?.close(STOP_SERVER);
       const ended = await controller.stop(STOP_WORK);
       if (!ended) log.warn({}, 'some work did not end in time; the next start goes on with it');
+      await Promise.all([...clusters.values()].map(({ watch }) => watch.stop()));
       endAllGit();
       await store.lifecycle.stop();
       log.info({}, 'stopped');
@@ -210,14 +233,29 @@ function createTargets({
     mirror: mirrorOf(`gitops/${name}`, repository),
     base: factOf(store, `gitops/${name}/base`),
   });
-  const targets: [string, DeliveryTarget][] = [[destinationOf({ gitops: name, via: 'push' }), branch]];
+  const targets: [string, DeliveryTarget][] = [[gitopsDestination(name, 'push'), branch]];
   const pullRequests = forges.get(parseRepositoryId(repository)?.forge ?? '')?.pullRequests;
   if (pullRequests) {
     const mirror = mirrorOf(`pull-requests/${name}`, repository);
     const requests = createPullRequestTarget({ ...options, mirror, pullRequests });
-    targets.push([destinationOf({ gitops: name, via: 'pullRequest' }), requests]);
+    targets.push([gitopsDestination(name, 'pullRequest'), requests]);
   }
   return targets;
+}
+
+/** Those that can be reached, by name. */
+const createClusters = ({ clusters }: Config, log: Log, now: () => number): ReadonlyMap<string, Cluster> =>
+  new Map(
+    Object.entries(clusters).flatMap(([name, cluster]): [string, Cluster][] => {
+      const access = accessOf(cluster);
+      if (access === null) return [];
+      return [[name, createKubernetesCluster({ name, access, namespaces: cluster.namespaces, log, now })]];
+    }),
+  );
+
+function accessOf({ kubeconfig, inCluster }: ClusterConfig): ClusterAccess | null {
+  if (kubeconfig) return kubeconfig;
+  return inCluster ? { inCluster } : null;
 }
 
 /** Mirrors in the cache, of repositories by their id. */

@@ -3,7 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Config, ConfigError, type ConfigSources, loadConfig, parseConfig } from './config.ts';
+import {
+  type Config,
+  ConfigError,
+  type ConfigSources,
+  knownNames,
+  loadConfig,
+  parseConfig,
+} from './config.ts';
 import { Secret } from './config-secret.ts';
 import { formatFault } from './core/errors.ts';
 
@@ -14,6 +21,7 @@ function readFile(path: string): string {
   if (path === '/etc/modelhook/secret') return `${SECRET}\n`;
   if (path === '/etc/modelhook/empty') return ' \n';
   if (path === '/etc/modelhook/id_ed25519' || path === '/etc/modelhook/known_hosts') return 'x';
+  if (path === '/etc/modelhook/prod.kubeconfig') return 'kind: Config';
   throw new Error(`ENOENT: no such file or directory, open '${path}'`);
 }
 const env = { WEBHOOK_SECRET: SECRET, EMPTY: '', HOME: '/home/ada' };
@@ -63,6 +71,27 @@ describe('the smallest configuration', () => {
     });
   });
 
+  it('may say how clusters are reached, and what of them is watched', () => {
+    const config = read(`${SMALLEST}clusters:
+  prod: { kubeconfig: { file: prod.kubeconfig, context: prod }, namespaces: [vision] }
+  here: { inCluster: true }
+  far: { kserve: "0.15" }
+`);
+    expect(config.clusters).toEqual({
+      prod: {
+        kubeconfig: { file: '/etc/modelhook/prod.kubeconfig', context: 'prod' },
+        namespaces: ['vision'],
+      },
+      here: { inCluster: true, namespaces: [] },
+      far: { kserve: '0.15', namespaces: [] },
+    });
+    expect(knownNames(config).clusters).toMatchObject([
+      { name: 'prod', reachable: true },
+      { name: 'here', reachable: true },
+      { name: 'far', reachable: false },
+    ]);
+  });
+
   it('cannot be changed, at any depth', () => {
     const config = read(SMALLEST);
     const change = (work: () => void) => expect(work).toThrow(TypeError);
@@ -74,6 +103,23 @@ describe('the smallest configuration', () => {
 });
 
 describe('faults', () => {
+  it('name what of a cluster contradicts itself, or is not there', () => {
+    const faults = faultsOf(`${SMALLEST}clusters:
+  a: { kubeconfig: { file: prod.kubeconfig }, inCluster: true }
+  b: { namespaces: [vision] }
+  c: { kubeconfig: { file: missing } }
+  d: { inCluster: false }
+  e: { inCluster: true, namespaces: [Vision] }
+`);
+    expect(faults.map((fault) => fault.replace(/^\d+:\d+: /, ''))).toEqual([
+      'clusters.a.inCluster: stands beside kubeconfig; keep one of the two',
+      'clusters.b.namespaces: says what to watch, so it needs kubeconfig or inCluster beside it',
+      expect.stringMatching(/^clusters\.c\.kubeconfig\.file: the file cannot be read: ENOENT/),
+      'clusters.d.inCluster: is true, or left out',
+      'clusters.e.namespaces.0: a namespace is 1 to 63 lower-case letters, digits or "-"',
+    ]);
+  });
+
   it('are all reported at once, each with its place and its path', () => {
     const text = `server:
   port: 99999

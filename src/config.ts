@@ -55,6 +55,11 @@ const name = z
     'a name is 1 to 31 lower-case letters, digits or "-", and starts with a letter',
   );
 
+/** A DNS label, as Kubernetes has it. */
+const namespace = z
+  .string()
+  .regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, 'a namespace is 1 to 63 lower-case letters, digits or "-"');
+
 const duration = z.string().transform((text, context) => {
   const match = DURATION.exec(text);
   const [, amount, unit] = match ?? [];
@@ -123,33 +128,44 @@ function schemaOf(
       return z.NEVER;
     });
   const secret = secretOr(null);
-  /** A file that Git or SSH opens itself. */
-  const existingFile = z.strictObject({ file: path }).transform(({ file }, context) => {
+  const existingPath = path.superRefine((file, context) => {
     try {
       readSecret(file);
     } catch (error) {
       context.addIssue({ code: 'custom', message: `the file cannot be read: ${messageOf(error)}` });
     }
-    return file;
   });
+  /** A file that Git or SSH opens itself. */
+  const existingFile = z.strictObject({ file: existingPath }).transform(({ file }) => file);
 
-  const cluster = z.strictObject({
-    kserve: z
-      .string({ error: 'is a version in quotes, such as "0.20"' })
-      .refine(isKServeVersion, 'is no version of KServe; write it like "0.20" or v0.20.1')
-      .optional(),
-    crd: z
-      .strictObject({ file: path })
-      .transform(({ file }, context) => {
-        try {
-          return parseCrd(readFile(file));
-        } catch (error) {
-          context.addIssue({ code: 'custom', message: `${file}: ${messageOf(error)}` });
-          return z.NEVER;
-        }
-      })
-      .optional(),
-  });
+  const cluster = z
+    .strictObject({
+      kubeconfig: z.strictObject({ file: existingPath, context: z.string().min(1).optional() }).optional(),
+      inCluster: z.literal(true, 'is true, or left out').optional(),
+      namespaces: z.array(namespace).default([]),
+      kserve: z
+        .string({ error: 'is a version in quotes, such as "0.20"' })
+        .refine(isKServeVersion, 'is no version of KServe; write it like "0.20" or v0.20.1')
+        .optional(),
+      crd: z
+        .strictObject({ file: path })
+        .transform(({ file }, context) => {
+          try {
+            return parseCrd(readFile(file));
+          } catch (error) {
+            context.addIssue({ code: 'custom', message: `${file}: ${messageOf(error)}` });
+            return z.NEVER;
+          }
+        })
+        .optional(),
+    })
+    .superRefine(({ kubeconfig, inCluster, namespaces }, context) => {
+      const fault = (path: string, message: string) =>
+        context.addIssue({ code: 'custom', path: [path], message });
+      if (kubeconfig && inCluster) fault('inCluster', 'stands beside kubeconfig; keep one of the two');
+      if (namespaces.length > 0 && !kubeconfig && !inCluster)
+        fault('namespaces', 'says what to watch, so it needs kubeconfig or inCluster beside it');
+    });
 
   return z.strictObject({
     server: z
@@ -209,17 +225,18 @@ function schemaOf(
 type Parsed = z.infer<ReturnType<typeof schemaOf>>;
 export type ForgeConfig = Parsed['forges'][string];
 export type GitopsConfig = Parsed['gitops'][string];
+export type ClusterConfig = Parsed['clusters'][string];
 
 /** What modelhook.yaml says, with defaults applied, secrets read and paths absolute. */
 export type Config = Readonly<Parsed>;
 
-/** @returns what policies may refer to. No cluster can be reached so far. */
+/** @returns what policies may refer to */
 export const knownNames = ({ forges, clusters, gitops }: Config): KnownNames => ({
   forges: Object.keys(forges),
-  clusters: Object.entries(clusters).map(([cluster, { kserve, crd }]) => ({
+  clusters: Object.entries(clusters).map(([cluster, { kserve, crd, kubeconfig, inCluster }]) => ({
     name: cluster,
     kserve: { version: kserve ?? null, structure: crd ?? ASSUMED_KSERVE.structure },
-    reachable: false,
+    reachable: kubeconfig !== undefined || inCluster === true,
   })),
   gitops: Object.entries(gitops).map(([name, { repository }]) => ({
     name,

@@ -8,9 +8,6 @@ const duration = z
   .string({ error: 'expected a time such as 30m' })
   .regex(/^(?:\d{1,6}(?:ms|s|m|h))+$/, 'expected a time such as 90s, 30m or 1h30m');
 
-/** These fields wait for a stage that watches clusters. */
-const UNOBSERVED = 'Read and kept: controllers of this version do not observe clusters.';
-
 export const deliverySchema = fields({
   gitops: doc(
     name.nullish(),
@@ -20,8 +17,7 @@ export const deliverySchema = fields({
   ),
   apply: doc(
     z.boolean().nullish(),
-    '`true`: the manifest is applied to the cluster instead. It needs a cluster modelhook can reach, which controllers ' +
-      'of this version cannot.',
+    '`true`: the manifest is applied to the cluster instead. It needs a cluster to which modelhook.yaml gives access.',
     { examples: [true], default: false },
   ),
   path: doc(
@@ -46,7 +42,8 @@ export const deliverySchema = fields({
   ),
   selfHeal: doc(
     z.boolean().nullish(),
-    `With \`apply\` only. \`true\`: what someone changed in the cluster is put back. ${UNOBSERVED}`,
+    'With `apply` only. `true`: what someone changed in the cluster is put back. Read and kept: controllers of this ' +
+      'version do not put anything back.',
     { examples: [true], default: false },
   ),
 });
@@ -75,25 +72,26 @@ const graceSchema = fields({
 export const readinessSchema = fields({
   observe: doc(
     z.enum(['auto', 'never']).nullish(),
-    '`auto`: the rollout ends when the service serves, where its cluster can be read. `never`: it ends with the ' +
-      `delivery. ${UNOBSERVED}`,
+    '`auto`: the rollout ends when the service serves, where modelhook.yaml gives access to its cluster. `never`: it ' +
+      'ends with the delivery.',
     { examples: ['never'], default: 'auto' },
   ),
   timeout: doc(
     duration.nullish(),
     'How long a service may take to become ready, written with `ms`, `s`, `m` or `h`; after that the rollout has ' +
-      `failed. ${UNOBSERVED}`,
+      'failed.',
     { examples: ['1h30m'], default: '30m' },
   ),
   stability: doc(
     duration.nullish(),
     'How long a ready service is watched further: if it stops being ready within this time, the status turns to ' +
-      `failed. ${UNOBSERVED}`,
+      'failed.',
     { examples: ['5m'], default: '0s' },
   ),
   grace: doc(
     graceSchema.nullish(),
-    `How long a cause of failure must last before the rollout fails, ahead of the timeout. ${UNOBSERVED}`,
+    'How long a cause of failure must last before the rollout fails, ahead of the timeout. It is watched on until then, ' +
+      'and may still become ready.',
     { examples: [{ unschedulable: '30m', restarts: 5 }] },
   ),
 });

@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { readManaged, renderInferenceService, withMode } from './inference-service.ts';
+import {
+  parseManifest,
+  readManaged,
+  readManagedObject,
+  renderInferenceService,
+  withMode,
+} from './inference-service.ts';
 import { isJsonObject, type Json, type JsonObject } from './json.ts';
 import { ASSUMED_KSERVE } from './kserve.ts';
 import { makePlan, type Plan, type PlanInput } from './plan.ts';
@@ -175,11 +181,13 @@ describe('readManaged', () => {
       repository: 'plain:ml/iris',
       target: { namespace: 'vision', name: 'iris' },
       revision: 'v1.0.0',
+      sha: SHA,
       specHash,
       deploymentMode: 'Standard',
     };
     expect(readManaged(manifest)).toEqual(expected);
     expect(readManaged(JSON.stringify(object))).toEqual(expected);
+    expect(readManagedObject(object)).toEqual(expected);
   });
 
   it.each([
@@ -199,6 +207,27 @@ describe('readManaged', () => {
     fc.assert(fc.property(fc.json(), (text) => !readManaged(text).managed));
     const names: Json = { metadata: { labels: ['x'], annotations: 'y', name: 1 }, spec: null };
     expect(readManaged(JSON.stringify(names)).target).toBeNull();
+  });
+});
+
+describe('readManagedObject', () => {
+  it('takes the mode from the status, for the annotation of a running service changes nothing', () => {
+    const { object } = render({});
+    const live = { ...object, status: { deploymentMode: 'Knative' } };
+    expect(readManagedObject(live).deploymentMode).toBe('Knative');
+    expect(readManagedObject({ ...object, status: {} }).deploymentMode).toBe('Standard');
+    expect(readManagedObject({})).toMatchObject({ managed: false, target: null, deploymentMode: null });
+  });
+});
+
+describe('parseManifest', () => {
+  it('gives the object that was rendered', () => {
+    const { manifest, object } = render({});
+    expect(parseManifest(manifest)).toEqual(object);
+  });
+
+  it.each(['', '- a', 'a: 1\n---\nb: 2\n', 'a: [', 'text'])('has no object for %j', (text) => {
+    expect(() => parseManifest(text)).toThrow('cannot be read as one InferenceService; retry the rollout');
   });
 });
 

@@ -199,7 +199,7 @@ const objectAt = (value: Json, path: readonly string[]): JsonObject => {
   return isJsonObject(found) ? found : {};
 };
 
-/** What an existing file says about whose it is. */
+/** What an existing file or InferenceService says about whose it is. */
 export interface ManagedManifest {
   /** Whether modelhook may replace it: one document with our label. */
   managed: boolean;
@@ -208,6 +208,7 @@ export interface ManagedManifest {
   repository: string | null;
   target: { namespace: string; name: string } | null;
   revision: string | null;
+  sha: string | null;
   specHash: string | null;
   /** null: it does not say */
   deploymentMode: DeploymentMode | null;
@@ -219,6 +220,7 @@ const UNMANAGED: ManagedManifest = {
   repository: null,
   target: null,
   revision: null,
+  sha: null,
   specHash: null,
   deploymentMode: null,
 };
@@ -232,7 +234,21 @@ export function readManaged(text: string): ManagedManifest {
   const [document, ...others] = documents;
   if (faults.length > 0 || document === undefined || others.length > 0)
     return { ...UNMANAGED, documents: documents.length };
-  const { value } = document;
+  return readObject(document.value);
+}
+
+/**
+ * Reads an InferenceService as the API server sends it.
+ * @returns the same as {@link readManaged} of its manifest, in the mode KServe runs it in: once set, the annotation
+ * changes nothing (reference: KServe's `GetDeploymentMode` takes the status first)
+ */
+export function readManagedObject(live: JsonObject): ManagedManifest {
+  const present = readObject(live);
+  const running = modeOfName(textAt(live, ['status', 'deploymentMode']) ?? '');
+  return { ...present, deploymentMode: running ?? present.deploymentMode };
+}
+
+function readObject(value: Json): ManagedManifest {
   const pod = ['spec', 'predictor', 'annotations'];
   const namespace = textAt(value, ['metadata', 'namespace']);
   const name = textAt(value, ['metadata', 'name']);
@@ -242,9 +258,24 @@ export function readManaged(text: string): ManagedManifest {
     repository: textAt(value, ['metadata', 'annotations', REPOSITORY]),
     target: namespace === null || name === null ? null : { namespace, name },
     revision: textAt(value, [...pod, REVISION]),
+    sha: textAt(value, [...pod, SHA]),
     specHash: textAt(value, [...pod, SPEC_HASH]),
     deploymentMode: modeOfName(textAt(value, ['metadata', 'annotations', DEPLOYMENT_MODE]) ?? ''),
   };
+}
+
+/**
+ * Turns a manifest into the object it stands for.
+ * @throws StalledError where it is not one object: reviewers of a pull request may have made anything of it
+ */
+export function parseManifest(manifest: string): JsonObject {
+  const { documents, faults } = readYaml('', manifest);
+  const object = documents[0]?.value;
+  if (isJsonObject(object) && documents.length === 1 && faults.length === 0) return object;
+  throw new StalledError(
+    'the manifest cannot be read as one InferenceService',
+    'retry the rollout, which renders it anew',
+  );
 }
 
 function textAt(value: Json | undefined, path: readonly string[]): string | null {

@@ -17,6 +17,8 @@ export interface Decided {
   kserve: KServe;
   /** The deployment mode, as KServe spells it there. */
   mode: string;
+  /** The mode is another than the policy's replicas would have, since the cluster has no Knative. */
+  withoutKnative: boolean;
 }
 
 /** @returns a line each, in the order in which things are decided */
@@ -89,9 +91,12 @@ function gpuDecision({ gpu, resources }: Policy): string {
   return `GPU ${origin}: ${devices.map(([name, value]) => `${name} ${value}`).join(', ')}`;
 }
 
-function modeDecision({ policy, kserve, mode }: Decided): string {
+function modeDecision({ policy, kserve, mode, withoutKnative }: Decided): string {
   const { min, max } = policy.replicas;
-  const why = policy.deploymentMode === 'auto' ? `as replicas are ${min} to ${max}` : 'from the policy';
+  const automatic = withoutKnative
+    ? 'as the cluster has no Knative Serving'
+    : `as replicas are ${min} to ${max}`;
+  const why = policy.deploymentMode === 'auto' ? automatic : 'from the policy';
   const version =
     kserve.version === null ? 'a KServe whose version is not known' : `KServe ${kserve.version}`;
   return `deployment mode ${mode}, ${why}, for ${version}`;

@@ -22,6 +22,60 @@ function planOf(spec: object, more: Partial<PlanInput> = {}) {
   });
 }
 
+describe('a cluster that can be read', () => {
+  const replicas = { min: 1, max: 3 };
+  const deploymentMode = 'Knative';
+
+  it.each([
+    [{ replicas }, null, 'Knative', ['Knative', 'Standard']],
+    [{ replicas }, true, 'Knative', ['Knative', 'Standard']],
+    [{ replicas }, false, 'Standard', ['Standard']],
+    [{}, false, 'Standard', ['Standard']],
+  ])('gets of %j, with Knative %s, a service in %s mode', (spec, knative, mode, modes) => {
+    expect(planOf(spec, { knative })).toMatchObject({ deploymentMode: mode, modes });
+  });
+
+  it('says why its service is in another mode than its replicas would have', () => {
+    expect(planOf({ replicas }, { knative: false }).decisions).toContainEqual(
+      'deployment mode Standard, as the cluster has no Knative Serving, for a KServe whose version is not known',
+    );
+  });
+
+  it.each([
+    [{ deploymentMode }, 'deploymentMode: Knative of policy "production"', 'set deploymentMode: Standard'],
+    [
+      { replicas: { min: 0, max: 3 } },
+      'replicas.min: 0 of policy "production"',
+      'set replicas.min to at least 1',
+    ],
+  ])('is refused %j where it has no Knative', (spec, what, fix) => {
+    const plan = () => planOf(spec, { knative: false });
+    expect(plan).toThrow(`cluster "default" has no Knative Serving, which ${what} needs`);
+    expect(plan).toThrow(fix);
+  });
+
+  it('offers its own runtimes, and the catalogue counts no more', () => {
+    const { runtimes } = loadGood(policyText(), runtimeText('own'));
+    const own = { source: 'cluster default', runtimes };
+    expect(planOf({ runtime: null }, { runtimes: own })).toMatchObject({ runtime: 'own' });
+    expect(planOf({ runtime: null }, { runtimes: null })).toMatchObject({ runtime: 'mlserver' });
+    expect(() => planOf({}, { runtimes: { ...own, runtimes: [] } })).toThrow(
+      'cluster default has no runtime "mlserver"',
+    );
+  });
+});
+
+describe('the terms of readiness', () => {
+  it('are those of the policy, and none where it asks for no observing', () => {
+    expect(planOf({ readiness: { timeout: '1h', grace: { restarts: 5 } } }).readiness).toEqual({
+      timeout: 3_600_000,
+      stability: 0,
+      grace: { imagePull: 60_000, unschedulable: 600_000, invalidSpec: 30_000, restarts: 5 },
+    });
+    expect(planOf({ readiness: { observe: 'never' } }).readiness).toBeNull();
+  });
+});
+
 describe('makePlan', () => {
   it('fills every template', () => {
     const plan = planOf({

@@ -22,6 +22,7 @@ import { resolveTarget, valuesOf } from './policy-target.ts';
 import { revisionOf } from './ref-event.ts';
 import type { PlanSummary, Target } from './rollout.ts';
 import { type ChosenRuntime, chooseRuntime } from './runtime.ts';
+import type { RuntimeCatalogue } from './runtime-catalogue.ts';
 import { storageUriFault, storageUriWarning } from './storage-uri.ts';
 import { fillTemplate, type TemplateValues, variablesOf } from './template.ts';
 
@@ -41,12 +42,14 @@ export interface PlanInput {
   modelCard: ModelCardInput;
   /** Of the target's cluster; left out where nothing is known of it. */
   kserve?: KServe | undefined;
+  /** Those of the target's cluster; null or left out where they cannot be read: the catalogue of the policies counts. */
+  runtimes?: RuntimeCatalogue | null;
+  /** Whether the target's cluster has Knative Serving; null or left out where that is not known. */
+  knative?: boolean | null;
 }
 
-export interface Plan extends Omit<PlanSummary, 'gitops'> {
+export interface Plan extends PlanSummary {
   deploymentMode: DeploymentMode;
-  /** null: applied to the cluster */
-  gitops: string | null;
   policy: string;
   policyRevision: string;
   repository: string;
@@ -88,17 +91,30 @@ export const needsModelCard = (policy: Policy): boolean =>
   ].some((template) => [...variablesOf(template)].some((name) => name.startsWith('modelCard.')));
 
 /**
- * Decides everything, in the order in which `decisions` says it.
- * @throws StalledError where a person must act: a template without a value, no runtime that fits, a card that is
- *   needed and missing, a storage address KServe refuses
+ * Names the target alone, which tells where to look up the rest.
+ * @throws StalledError as {@link makePlan} does
  */
-export function makePlan(input: PlanInput): Plan {
-  const { policy, policies, modelCard, projectId, kserve = ASSUMED_KSERVE } = input;
+export const targetOf = (input: PlanInput): Target => beginPlan(input).target;
+
+/** What is decided first, for all else follows from it. */
+function beginPlan(input: PlanInput): { card: ModelCard | null; values: TemplateValues; target: Target } {
+  const { policy, modelCard } = input;
   if (modelCard.kind === 'unavailable' && needsModelCard(policy)) throw modelCard.reason;
   const card = modelCard.kind === 'card' ? modelCard.card : null;
   const before = valuesOf(policy, input, card);
   const target = resolveTarget(policy, before);
   const values = { ...before, 'target.namespace': target.namespace, 'target.name': target.name };
+  return { card, values, target };
+}
+
+/**
+ * Decides everything, in the order in which `decisions` says it.
+ * @throws StalledError where a person must act: a template without a value, no runtime that fits, a card that is
+ *   needed and missing, a storage address KServe refuses
+ */
+export function makePlan(input: PlanInput): Plan {
+  const { policy, policies, projectId, kserve = ASSUMED_KSERVE, knative = null } = input;
+  const { card, values, target } = beginPlan(input);
   const runtime = chooseRuntime(
     {
       ...policy.runtime,
@@ -108,12 +124,12 @@ export function makePlan(input: PlanInput): Plan {
       library: () => requireLibrary(card),
       multiNode: 'workerSpec' in policy.pod,
     },
-    policies.runtimes.length === 0 ? null : { source: 'the runtime catalogue', runtimes: policies.runtimes },
+    input.runtimes ?? catalogueOf(policies),
   );
   const storageUri = fillStorageUri(policy, values);
   const path = fillPath(policy, values);
   const conventions = applyConventions(policy, { values, projectId, runtime });
-  const deploymentMode = modeOf(policy);
+  const deploymentMode = modeIn(policy, knative);
   const kserveVersion = kserve.version === null ? conventions.kserve : parseKServeVersion(kserve.version);
   const mode = modeName(deploymentMode, kserveVersion);
   const doubtful = storageUriWarning(storageUri);
@@ -145,8 +161,9 @@ export function makePlan(input: PlanInput): Plan {
     path,
     adopt: policy.delivery.adopt,
     updateExisting: policy.updateExisting,
-    modes: modesOf(policy),
+    modes: knative === false ? [deploymentMode] : modesOf(policy),
     why: `Policy ${policy.name} deploys it: ${explainMatch(policy, input).reason}.`,
+    readiness: termsOf(policy),
     decisions: describeDecisions({
       policy,
       values,
@@ -156,6 +173,7 @@ export function makePlan(input: PlanInput): Plan {
       path,
       kserve,
       mode,
+      withoutKnative: deploymentMode !== modeOf(policy),
     }),
     warnings: [
       ...runtime.warnings,
@@ -164,6 +182,27 @@ export function makePlan(input: PlanInput): Plan {
       ...[cpuImageDoubt(policy, runtime.modelFormat.name)].filter((doubt) => doubt !== null),
     ],
   };
+}
+
+const catalogueOf = ({ runtimes }: PolicySet): RuntimeCatalogue | null =>
+  runtimes.length === 0 ? null : { source: 'the runtime catalogue', runtimes };
+
+/** Knative is chosen only where it exists, or nothing can be read (specification section 5). */
+function modeIn(policy: Policy, knative: boolean | null): DeploymentMode {
+  const mode = modeOf(policy);
+  if (mode === 'Standard' || knative !== false) return mode;
+  const { deploymentMode, replicas, target } = policy;
+  const isFree = deploymentMode === 'auto';
+  if (isFree && replicas.min > 0) return 'Standard';
+  const what = isFree ? `replicas.min: ${replicas.min}` : 'deploymentMode: Knative';
+  throw new StalledError(
+    `cluster "${target.cluster}" has no Knative Serving, which ${what} of policy "${policy.name}" needs`,
+    `set ${isFree ? 'replicas.min to at least 1' : 'deploymentMode: Standard'} in the policy, or install Knative Serving there`,
+  );
+}
+
+function termsOf({ readiness: { observe, ...terms } }: Policy): PlanSummary['readiness'] {
+  return observe === 'never' ? null : terms;
 }
 
 /** @returns the policy's mode, and with `auto` the other one too where the policy can do with it: KServe changes neither */

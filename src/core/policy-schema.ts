@@ -192,8 +192,8 @@ const specSchema = fields({
   ),
   readiness: doc(
     readinessSchema.nullish(),
-    'When a deployed service counts as ready, and when as failed. Read and kept: controllers of this version do not ' +
-      'observe clusters.',
+    'How long a deployed service is awaited, and when it counts as failed. It needs a cluster to which modelhook.yaml ' +
+      'gives access; a rollout to any other ends with its delivery.',
     { examples: [{ timeout: '1h', stability: '5m' }] },
   ),
   suspend: doc(

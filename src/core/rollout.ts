@@ -68,6 +68,30 @@ export interface Transition {
   at: number;
 }
 
+/**
+ * What observing goes by and has noted. It is stored, so that a restart goes on where it was. Times are milliseconds
+ * since the epoch.
+ */
+export interface Observation {
+  /** This and the next three: of the manifest as it was delivered. */
+  specHash: string;
+  minReplicas: number;
+  maxReplicas: number;
+  mode: DeploymentMode;
+  deliveredAt: number;
+  /** When it first served; null: it has not so far. */
+  readyAt: number | null;
+  /** When causes of failure were first seen, as the judge of readiness keeps it. */
+  since: Readonly<Record<string, number>>;
+}
+
+/** How long a delivered model may take to serve, and what counts against it. Times are milliseconds. */
+export interface ReadinessTerms {
+  timeout: number;
+  stability: number;
+  grace: { imagePull: number; unschedulable: number; invalidSpec: number; restarts: number };
+}
+
 /** A rollout as it is stored. Times are milliseconds since the epoch. */
 export interface Rollout {
   id: string;
@@ -99,6 +123,8 @@ export interface Rollout {
   /** null: there is none, or not yet. */
   pullRequest: PullRequestReference | null;
   endpoints: { internal: string | null; external: string | null };
+  /** null until it is observed, and where it never is. */
+  observation: Observation | null;
   /** Tries of the current stage that failed. */
   attempts: number;
   /** Since when the current stage fails; null while it does not. */
@@ -107,8 +133,8 @@ export interface Rollout {
 
 /** What the deliver stage and the rollout's page need of a plan: it is stored, so restarts decide nothing twice. */
 export interface PlanSummary {
-  /** A key of `gitops` in modelhook.yaml. */
-  gitops: string;
+  /** A key of `gitops` in modelhook.yaml; null: applied to the cluster. */
+  gitops: string | null;
   via: 'push' | 'pullRequest';
   path: string;
   adopt: boolean;
@@ -117,16 +143,27 @@ export interface PlanSummary {
   modes: readonly [DeploymentMode, ...DeploymentMode[]];
   /** Why this policy deploys this ref, one sentence. */
   why: string;
+  /** null: the rollout ends with its delivery, whatever can be read of the cluster. */
+  readiness: ReadinessTerms | null;
   /** What was chosen and from where, a line each, in the order in which it was decided. */
   decisions: string[];
   warnings: string[];
 }
 
 /** @returns what stands for the delivery target of a plan: one batch at a time goes to each */
-export const destinationOf = ({ gitops, via }: Pick<PlanSummary, 'gitops' | 'via'>): string =>
+export const destinationOf = (
+  { gitops, via }: Pick<PlanSummary, 'gitops' | 'via'>,
+  target: Target,
+): string => (gitops === null ? clusterDestination(target.cluster) : gitopsDestination(gitops, via));
+
+/** @returns the destination of what is committed to a GitOps repository, or proposed there */
+export const gitopsDestination = (gitops: string, via: PlanSummary['via']): string =>
   via === 'pullRequest' ? `pull requests/${gitops}` : `gitops/${gitops}`;
 
-/** @returns whether nothing follows this phase. `delivered` is final when nothing observes the cluster, that is when no stage is left. */
+/** @returns the destination of what is applied to a cluster */
+export const clusterDestination = (cluster: string): string => `apply/${cluster}`;
+
+/** @returns whether nothing follows this phase. `delivered` is final when nothing observes the cluster, that is when no stage is left; `failed` and `ready` may be watched on. */
 export const isFinal = (rollout: Pick<Rollout, 'phase' | 'stage'>): boolean => rollout.stage === null;
 
 /** The context of the status on the model commit: stable for a policy and repository. */

@@ -6,6 +6,7 @@
  *   resolve   ref and model card read → plan → manifest           resolve.ts (core/plan.ts, core/inference-service.ts)
  *   deliver   manifest → a commit on the GitOps repository,       deliver.ts (delivery/gitops.ts)
  *             or a pull request there that people merge                      (delivery/pull-request.ts)
+ *   observe   what the cluster shows → ready, or failed           observe.ts (core/observation.ts, core/readiness.ts)
  *   report    what is true now → status on the model commit       report.ts (core/commit-status.ts)
  *   list refs what no webhook told → events, from the beginning   list-refs.ts
  *
@@ -13,6 +14,7 @@
  * work due. Nothing else is remembered, so a restart goes on where the rows are.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Cluster } from '../cluster/cluster.ts';
 import type { KServe } from '../core/kserve.ts';
 import type { DeliveryTarget } from '../delivery/target.ts';
 import type { Forge } from '../forge/forge.ts';
@@ -22,6 +24,7 @@ import type { Log } from '../telemetry/log.ts';
 import { createDeliver } from './deliver.ts';
 import { createListRefs } from './list-refs.ts';
 import { createMatch } from './match.ts';
+import { createObserve } from './observe.ts';
 import { createPolicyRefresh } from './refresh-policies.ts';
 import { createReport } from './report.ts';
 import { createResolve } from './resolve.ts';
@@ -34,7 +37,9 @@ export interface ControllerDeps {
   forges: ReadonlyMap<string, Forge>;
   targets: ReadonlyMap<string, DeliveryTarget>;
   policies: PolicySource;
-  /** What is known of the KServe of a cluster; undefined: nothing */
+  /** By name: those that can be read. They are started and stopped by who made them. */
+  clusters: ReadonlyMap<string, Pick<Cluster, 'watch' | 'catalogue'>>;
+  /** What modelhook.yaml says of the KServe of a cluster; undefined: nothing */
   kserveOf: (cluster: string) => KServe | undefined;
   configRef: { repository: string; ref: string };
   /** The base of links in statuses; asked late, since a free port is known only once it is listened on. */
@@ -61,11 +66,13 @@ export function createController(deps: ControllerDeps): Controller {
   );
   const refresh = createPolicyRefresh({ policies, store, log, interval, changed: () => worker.wake() });
   const shared = { ...deps, persist };
+  const observe = createObserve({ ...shared, wake: () => worker.wake() });
 
   const stages: readonly Stage[] = [
     createMatch({ ...shared, refreshPolicies: refresh.now }),
     createResolve(shared),
     createDeliver(shared),
+    observe,
     createReport(shared),
     createListRefs(shared),
   ];
@@ -77,10 +84,12 @@ export function createController(deps: ControllerDeps): Controller {
       // Refs may have moved, and pull requests been merged, while nobody listened.
       await store.repositories.scheduleListings('all');
       await store.rollouts.lookAtPullRequests('all');
+      observe.start();
       worker.start();
     },
     async stop(milliseconds) {
       refresh.stop();
+      observe.stop();
       const ended = await worker.stop(milliseconds);
       stopping.abort();
       return ended;

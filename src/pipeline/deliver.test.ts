@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { FakeCluster } from '../cluster/cluster.fake.ts';
 import { StalledError } from '../core/errors.ts';
 import { policyText } from '../core/policy.fixture.ts';
 import type { Rollout } from '../core/rollout.ts';
 import { createFakeTarget } from '../delivery/target.fake.ts';
-import type { Delivery, DeliveryOutcome, DeliveryTarget } from '../delivery/target.ts';
+import type { DeliveryOutcome, DeliveryTarget, Errand } from '../delivery/target.ts';
 import { createDeliver } from './deliver.ts';
 import {
   createSite,
@@ -74,7 +75,7 @@ describe('a planned rollout', () => {
   it('tells its commit why it happens: which ref points where, and which policy wants it', async () => {
     const site = await createSite();
     const { sha } = await planned(site);
-    const told: Delivery[] = [];
+    const told: Errand[] = [];
     const target: DeliveryTarget = {
       async deliver(batch) {
         told.push(...batch);
@@ -111,7 +112,7 @@ describe('a planned rollout', () => {
     site.policies.set = policySet('c0ffee', viaRequest);
     const { id } = await planned(site);
     const pullRequest = { number: 12, label: '!12', url: 'https://gitlab.example.com/12' };
-    const told: Delivery[] = [];
+    const told: Errand[] = [];
     let outcome: DeliveryOutcome = { kind: 'proposed', pullRequest, message: 'Waiting for !12' };
     const target: DeliveryTarget = {
       async deliver(batch) {
@@ -153,7 +154,10 @@ describe('a planned rollout', () => {
 
   it('by pull request to a forge that has none fails for a person to mend it', async () => {
     const site = await createSite();
-    site.policies.set = policySet('c0ffee', policyText({ delivery: { gitops: 'fleet', via: 'pullRequest' } }));
+    site.policies.set = policySet(
+      'c0ffee',
+      policyText({ delivery: { gitops: 'fleet', via: 'pullRequest' } }),
+    );
     const { id } = await planned(site);
     await runStage(createDeliver(site));
     expect(await site.rollout(id)).toMatchObject({
@@ -335,6 +339,19 @@ describe('a delivery that fails', () => {
       phase: 'failed',
       message:
         'the GitOps repository "fleet" is not configured; add it to gitops in modelhook.yaml, or name another in the policy',
+    });
+  });
+
+  it('because nothing can be applied to its cluster any more fails in words that help', async () => {
+    const site = await createSite();
+    site.clusters.set('default', new FakeCluster());
+    site.policies.set = policySet('c0ffee', policyText({ delivery: { apply: true } }));
+    const { id } = await planned(site);
+    await runStage(createDeliver(site));
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'failed',
+      message:
+        'modelhook.yaml gives no access to cluster "default", so nothing can be applied there; add its kubeconfig to clusters in modelhook.yaml, or set delivery.gitops in the policy',
     });
   });
 

@@ -2,9 +2,18 @@
  * Planned rollouts → their delivery target, in batches: what arrives during a push goes with the next. What waits for its
  * pull request comes by again: when a webhook tells of a change, and every interval all the same.
  */
+import type { Cluster } from '../cluster/cluster.ts';
 import { StalledError } from '../core/errors.ts';
+import { beginObservation } from '../core/observation.ts';
 import { shortSha } from '../core/ref-event.ts';
-import { destinationOf, type PlanSummary, type Rollout, type Target } from '../core/rollout.ts';
+import {
+  destinationOf,
+  gitopsDestination,
+  type Observation,
+  type PlanSummary,
+  type Rollout,
+  type Target,
+} from '../core/rollout.ts';
 import type { Delivery, DeliveryOutcome, DeliveryTarget } from '../delivery/target.ts';
 import type { RolloutChange } from '../store/store.ts';
 import { type SettleDeps, settleFailure } from './retry.ts';
@@ -21,6 +30,8 @@ const BATCH = 1000;
 export interface DeliverDeps extends SettleDeps {
   /** By destination (core/rollout.ts). */
   targets: ReadonlyMap<string, DeliveryTarget>;
+  /** By name: those that can be watched. What is delivered to others ends with that. */
+  clusters: ReadonlyMap<string, Pick<Cluster, 'watch'>>;
   /** The base of links. */
   publicUrl: () => string;
   /** Milliseconds between two looks at a pull request that nobody tells of. */
@@ -30,7 +41,7 @@ export interface DeliverDeps extends SettleDeps {
 type Planned = Rollout & { plan: PlanSummary; target: Target; manifest: string };
 
 export function createDeliver(deps: DeliverDeps): Stage {
-  const { store, targets, interval, persist, now, log } = deps;
+  const { store, targets, clusters, interval, persist, now, log } = deps;
   /** Targets with a batch on its way: the next one waits, and grows meanwhile. */
   const busy = new Set<string>();
   /** When the last batch began. */
@@ -51,8 +62,13 @@ export function createDeliver(deps: DeliverDeps): Stage {
   function targetOf(destination: string, [first]: readonly Planned[]): DeliveryTarget {
     const target = targets.get(destination);
     if (target) return target;
-    const name = first?.plan.gitops;
-    throw targets.has(destinationOf({ gitops: name ?? '', via: 'push' }))
+    const name = first?.plan.gitops ?? null;
+    if (name === null)
+      throw new StalledError(
+        `modelhook.yaml gives no access to cluster "${first?.target.cluster}", so nothing can be applied there`,
+        'add its kubeconfig to clusters in modelhook.yaml, or set delivery.gitops in the policy',
+      );
+    throw targets.has(gitopsDestination(name, 'push'))
       ? new StalledError(
           `the forge of GitOps repository "${name}" has no pull requests`,
           'set delivery.via: push in the policy',
@@ -71,12 +87,31 @@ export function createDeliver(deps: DeliverDeps): Stage {
     );
   }
 
+  /** @returns null where the rollout ends with its delivery */
+  function observationOf({ plan, target }: Planned, manifest: string): Observation | null {
+    const isWatched = plan.readiness !== null && clusters.has(target.cluster);
+    return isWatched ? beginObservation(manifest, now()) : null;
+  }
+
   async function settle(rollout: Planned, outcome: DeliveryOutcome | undefined): Promise<void> {
     const advance = (change: RolloutChange) => persist(() => store.rollouts.advance(rollout.id, change));
     switch (outcome?.kind) {
       case 'delivered': {
         const { receipt, message, manifest } = outcome;
-        await advance({ phase: 'delivered', stage: null, message, receipt, manifest });
+        const observation = observationOf(rollout, manifest);
+        const delivered: RolloutChange = { phase: 'delivered', receipt, manifest };
+        await advance(
+          observation === null
+            ? { ...delivered, stage: null, message }
+            : {
+                ...delivered,
+                stage: 'observe',
+                message: `${message}, waiting for ${rollout.target.name} to be ready`,
+                observation,
+                attempts: 0,
+                waitingSince: null,
+              },
+        );
         log.info({ rollout: rollout.id, commit: receipt.commit, path: receipt.path }, 'rollout delivered');
         return;
       }
@@ -107,7 +142,9 @@ export function createDeliver(deps: DeliverDeps): Stage {
     async claim(_limit, pressed) {
       if (pressed && now() - began < GATHER) return [];
       const rollouts = await store.rollouts.claim('deliver', BATCH, { destinations: [...busy] });
-      const batches = Map.groupBy(rollouts.filter(isPlanned), ({ plan }) => destinationOf(plan));
+      const batches = Map.groupBy(rollouts.filter(isPlanned), ({ plan, target }) =>
+        destinationOf(plan, target),
+      );
       if (batches.size > 0) began = now();
       return [...batches].map(([name, batch]) => {
         busy.add(name);

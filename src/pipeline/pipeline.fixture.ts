@@ -1,6 +1,7 @@
 /** What tests of the stages stand on: a real store in memory, a clock, and fakes of what is outside. */
 // biome-ignore-all lint/style/noRestrictedImports: tests put together what the pipeline knows by interface only
 import { onTestFinished } from 'vitest';
+import type { FakeCluster } from '../cluster/cluster.fake.ts';
 import { loadGood, policyText } from '../core/policy.fixture.ts';
 import type { PolicySet } from '../core/policy.ts';
 import type { RefEvent, RefMove } from '../core/ref-event.ts';
@@ -73,6 +74,8 @@ export interface Site extends SettleDeps {
   forges: Map<string, Forge>;
   fleet: FakeTarget;
   targets: Map<string, FakeTarget>;
+  /** None. */
+  clusters: Map<string, FakeCluster>;
   policies: FakePolicies;
   kserveOf: () => undefined;
   configRef: typeof CONFIG;
@@ -86,6 +89,8 @@ export interface Site extends SettleDeps {
   tag(repository: string, tag: string, files?: Record<string, string>): Promise<string>;
   /** The same, and the event is matched. @returns its only rollout */
   rollOut(repository: string, tag?: string, files?: Record<string, string>): Promise<Rollout>;
+  /** The process ends and another one begins on the same database: every lease is void. For a site on a file. */
+  restart(): Promise<void>;
   /** Matches what waits for it. */
   match(): Promise<void>;
   /** Oldest first. */
@@ -95,19 +100,26 @@ export interface Site extends SettleDeps {
   events(): Promise<RefEvent[]>;
 }
 
-/** A site with the forge `plain`, the GitOps repository `fleet`, and a policy for tags `v*` of `plain:ml/**`. */
-export async function createSite(): Promise<Site> {
+/**
+ * A site with the forge `plain`, the GitOps repository `fleet`, and a policy for tags `v*` of `plain:ml/**`.
+ * @param file of the database; in memory where there is none
+ */
+export async function createSite(file = ':memory:'): Promise<Site> {
   const clock = { now: NOON };
   const now = () => clock.now;
-  const store = createSqlStore({ file: ':memory:', now });
-  await store.lifecycle.start();
-  onTestFinished(() => store.lifecycle.stop());
+  const open = async () => {
+    const store = createSqlStore({ file, now });
+    await store.lifecycle.start();
+    return store;
+  };
+  const store = await open();
+  onTestFinished(() => site.store.lifecycle.stop());
   const log = fakeLog();
   const forge = new FakeForge('plain');
   const fleet = createFakeTarget('fleet');
   const policies = new FakePolicies();
   const persist = createPersist(async () => {}, log);
-  const rollouts = async () => (await store.rollouts.list({ limit: 200 })).items.reverse();
+  const rollouts = async () => (await site.store.rollouts.list({ limit: 200 })).items.reverse();
 
   const site: Site = {
     store,
@@ -119,6 +131,7 @@ export async function createSite(): Promise<Site> {
     forges: new Map([['plain', forge]]),
     fleet,
     targets: new Map([['gitops/fleet', fleet]]),
+    clusters: new Map(),
     policies,
     kserveOf: () => undefined,
     configRef: CONFIG,
@@ -129,7 +142,7 @@ export async function createSite(): Promise<Site> {
     async tell(move) {
       const ref = move.ref ?? 'refs/tags/v1.0.0';
       const told = { projectId: null, before: null, ...move, ref };
-      const recorded = await store.events.record(told, 'webhook', null);
+      const recorded = await site.store.events.record(told, 'webhook', null);
       if (recorded.outcome === 'ignored') throw new Error(`${ref} of ${move.repository} made no event`);
       return recorded.event;
     },
@@ -145,16 +158,20 @@ export async function createSite(): Promise<Site> {
       await site.match();
       return one((await rollouts()).slice(before));
     },
+    async restart() {
+      await site.store.lifecycle.stop();
+      site.store = await open();
+    },
     async match() {
       await runStage(createMatch({ ...site, refreshPolicies: () => policies.refresh().catch(() => {}) }));
     },
     rollouts,
     async rollout(id) {
-      const found = await store.rollouts.get(id);
+      const found = await site.store.rollouts.get(id);
       if (!found) throw new Error(`there is no rollout ${id}`);
       return found;
     },
-    events: async () => (await store.events.list({ limit: 200 })).items.reverse(),
+    events: async () => (await site.store.events.list({ limit: 200 })).items.reverse(),
   };
   return site;
 }

@@ -1,4 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
+import { FakeCluster } from '../cluster/cluster.fake.ts';
+import { SMALL_CRD } from '../core/crd.fixture.ts';
+import { reduceCrd } from '../core/crd.ts';
 import { policyText, runtimeText } from '../core/policy.fixture.ts';
 import { createListRefs } from './list-refs.ts';
 import { CARD, createSite, MINUTE, NOON, one, policySet, runStage, type Site } from './pipeline.fixture.ts';
@@ -428,6 +431,108 @@ describe('what the forge is asked about a name', () => {
     vi.spyOn(site.forge.repositories, 'identify').mockResolvedValue({ repository: iris, projectId: null });
     expect(await push(site, iris, 'v1', null)).toMatchObject({ repository: iris, stage: 'deliver' });
     expect(await site.store.repositories.projectIdOf(iris)).toBeNull();
+  });
+});
+
+describe('a target whose cluster can be read', () => {
+  const known = (cluster: FakeCluster, over: Partial<FakeCluster['known']>) => {
+    cluster.known = { ...cluster.known, ...over };
+  };
+
+  async function siteWithCluster() {
+    const { site, iris } = await siteWithIris();
+    const cluster = new FakeCluster();
+    site.clusters.set('default', cluster);
+    const { id } = await site.rollOut(iris);
+    return { site, cluster, id };
+  }
+  /** Those of a catalogue, as though a cluster had them. */
+  const runtimes = (...texts: string[]) => ({
+    source: 'cluster default',
+    runtimes: policySet('', policyText(), ...texts).runtimes,
+  });
+
+  it('takes version, structure and runtimes from there, before the configuration and the catalogue', async () => {
+    const { site, cluster, id } = await siteWithCluster();
+    usePolicy(site, { runtime: null }, runtimeText('of-the-catalogue'));
+    known(cluster, { kserveVersion: '0.15', runtimes: runtimes(runtimeText('of-the-cluster')) });
+    await resolve(site);
+    const { manifest, plan } = await site.rollout(id);
+    expect(manifest).toContain('runtime: of-the-cluster');
+    expect(manifest).toContain('serving.kserve.io/deploymentMode: RawDeployment');
+    expect(plan?.decisions).toContainEqual(expect.stringContaining('cluster default'));
+  });
+
+  it('refuses what its own CRD does not have', async () => {
+    const { site, cluster, id } = await siteWithCluster();
+    usePolicy(site, { rollout: { strategy: 'Recreate' } });
+    known(cluster, { structure: reduceCrd(SMALL_CRD) });
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'failed',
+      message: expect.stringContaining('does not have the structure KServe expects'),
+    });
+  });
+
+  it('has the mode that its cluster can run', async () => {
+    const { site, cluster, id } = await siteWithCluster();
+    usePolicy(site, { replicas: { min: 1, max: 3 } });
+    known(cluster, { knative: false });
+    await resolve(site);
+    expect((await site.rollout(id)).manifest).toContain('serving.kserve.io/deploymentMode: Standard');
+  });
+
+  it('waits right after the start, until the cluster has been read', async () => {
+    const { site, cluster, id } = await siteWithCluster();
+    known(cluster, { complete: false });
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({
+      stage: 'resolve',
+      message: 'Waiting for cluster default to be read',
+    });
+    known(cluster, { complete: true });
+    site.clock.now += MINUTE;
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({ stage: 'deliver' });
+  });
+
+  it('goes on with the catalogue where the cluster cannot be read, and says so', async () => {
+    const { site, cluster, id } = await siteWithCluster();
+    usePolicy(site, { runtime: null }, runtimeText('of-the-catalogue'));
+    known(cluster, { complete: false, warnings: ['cluster default cannot be reached since 12:00 UTC'] });
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({
+      stage: 'deliver',
+      manifest: expect.stringContaining('runtime: of-the-catalogue'),
+      plan: { warnings: [expect.stringContaining('cannot be reached')] },
+    });
+  });
+
+  it('goes on, and says why, where a part of the cluster may not be read', async () => {
+    const { site, cluster, id } = await siteWithCluster();
+    known(cluster, { complete: false });
+    cluster.become({ trouble: { since: NOON, message: 'cluster default forbids to watch services' } });
+    await resolve(site);
+    expect((await site.rollout(id)).plan?.warnings).toContain('cluster default forbids to watch services');
+  });
+
+  it('may be applied to, where it is no longer a GitOps repository that is needed', async () => {
+    const { site, id } = await siteWithCluster();
+    usePolicy(site, { delivery: { apply: true } });
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({ stage: 'deliver', plan: { gitops: null } });
+    expect(await site.store.rollouts.claim('deliver', 1, { destinations: ['apply/default'] })).toEqual([]);
+  });
+
+  it('may not be applied to without access', async () => {
+    const { site, id } = await siteWithCluster();
+    usePolicy(site, { delivery: { apply: true } });
+    site.clusters.clear();
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'failed',
+      message: expect.stringMatching(/applies to cluster "default", which this controller cannot reach; set/),
+    });
   });
 });
 

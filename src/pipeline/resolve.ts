@@ -1,13 +1,14 @@
 /** A pending rollout → its plan and manifest: the ref and the model card are read, everything else is decided purely. */
+import type { Cluster, ClusterKnowledge } from '../cluster/cluster.ts';
 import { StalledError, WaitingError } from '../core/errors.ts';
 import { renderInferenceService } from '../core/inference-service.ts';
-import type { KServe } from '../core/kserve.ts';
+import { ASSUMED_KSERVE, type KServe } from '../core/kserve.ts';
 import { explainMatch } from '../core/match.ts';
 import { parseModelCard } from '../core/model-card.ts';
-import { type ModelCardInput, makePlan, needsModelCard } from '../core/plan.ts';
+import { type ModelCardInput, makePlan, needsModelCard, targetOf } from '../core/plan.ts';
 import type { Policy, PolicySet } from '../core/policy.ts';
 import { parseRef, parseRepositoryId, shortSha } from '../core/ref-event.ts';
-import type { Rollout } from '../core/rollout.ts';
+import type { Rollout, Target } from '../core/rollout.ts';
 import type { Forge, RefReading, RepositoryFile } from '../forge/forge.ts';
 import type { PolicySource } from '../policies/policies.ts';
 import type { RolloutChange } from '../store/store.ts';
@@ -22,11 +23,15 @@ const MODEL_CARD_LIMIT = 1024 * 1024;
 const SUSPENDED_FOR = 15_000;
 /** How soon a ref is read again that may only lag behind (specification section 7). */
 const READ_AGAIN = 3000;
+/** How soon to look again whether a cluster has been read, right after the start. */
+const CLUSTER_AGAIN = 500;
 
 export interface ResolveDeps extends SettleDeps {
   forges: ReadonlyMap<string, Forge>;
   policies: PolicySource;
-  /** What is known of the KServe of a cluster; undefined: nothing */
+  /** By name: those that can be read. */
+  clusters: ReadonlyMap<string, Pick<Cluster, 'watch' | 'catalogue'>>;
+  /** What modelhook.yaml says of the KServe of a cluster; undefined: nothing. What is read of it goes first. */
   kserveOf: (cluster: string) => KServe | undefined;
   concurrency: number;
 }
@@ -119,8 +124,7 @@ export function createResolve(deps: ResolveDeps): Stage {
     policy: Policy,
     reading: (RefReading & { files: RepositoryFile[] }) | null,
   ): RolloutChange {
-    const kserve = deps.kserveOf(policy.target.cluster);
-    const made = makePlan({
+    const input = {
       policy,
       policies: policySet,
       repository: rollout.repository,
@@ -128,15 +132,20 @@ export function createResolve(deps: ResolveDeps): Stage {
       ref: rollout.ref,
       sha: reading?.sha ?? rollout.sha,
       modelCard: modelCardOf(reading?.files[0]),
-      kserve,
-    });
-    const { target, sha, gitops, via, path, adopt, updateExisting, modes, why, decisions, warnings } = made;
-    if (gitops === null)
+    };
+    const place = targetOf(input);
+    const known = knowledgeOf(place);
+    const kserve = kserveIn(place, known);
+    const { runtimes = null, knative = null } = known ?? {};
+    const made = makePlan({ ...input, kserve, runtimes, knative });
+    const { target, sha, gitops, via, path, adopt, updateExisting, modes, why, readiness, decisions } = made;
+    if (gitops === null && !known)
       throw new StalledError(
         `policy "${policy.name}" applies to cluster "${target.cluster}", which this controller cannot reach`,
-        'set delivery.gitops in the policy',
+        'set delivery.gitops in the policy, or add its kubeconfig to clusters in modelhook.yaml',
       );
     const { manifest } = renderInferenceService(made, kserve);
+    const warnings = [...made.warnings, ...(known?.warnings ?? [])];
     return {
       stage: 'deliver',
       message: `Queued for ${rollout.environment}`,
@@ -145,8 +154,30 @@ export function createResolve(deps: ResolveDeps): Stage {
       sha,
       policyRevision: policySet.revision,
       target,
-      plan: { gitops, via, path, adopt, updateExisting, modes, why, decisions, warnings },
+      plan: { gitops, via, path, adopt, updateExisting, modes, why, readiness, decisions, warnings },
       manifest,
+    };
+  }
+
+  /** @returns undefined: the cluster is not one that can be read */
+  function knowledgeOf({ cluster, namespace }: Target): ClusterKnowledge | undefined {
+    const found = deps.clusters.get(cluster);
+    if (!found) return undefined;
+    const known = found.catalogue.knowledge(namespace);
+    const { trouble } = found.watch.state(namespace);
+    const warnings = [...new Set([...known.warnings, ...(trouble ? [trouble.message] : [])])];
+    // With a reason why it cannot be read, the rollout goes on with what the configuration and the policies say.
+    if (!known.complete && warnings.length === 0)
+      throw new WaitingError(`Waiting for cluster ${cluster} to be read`, CLUSTER_AGAIN);
+    return { ...known, warnings };
+  }
+
+  function kserveIn({ cluster }: Target, known: ClusterKnowledge | undefined): KServe | undefined {
+    const configured = deps.kserveOf(cluster);
+    if (!known) return configured;
+    return {
+      version: known.kserveVersion ?? configured?.version ?? null,
+      structure: known.structure ?? configured?.structure ?? ASSUMED_KSERVE.structure,
     };
   }
 

@@ -117,6 +117,7 @@ export const delivered = (name: string): RolloutChange[] => [
     target: { cluster: 'prod', namespace: 'vision', name },
     plan: {
       gitops: 'fleet',
+      readiness: null,
       via: 'push',
       path: `prod/vision/${name}.yaml`,
       adopt: false,

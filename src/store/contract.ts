@@ -81,6 +81,7 @@ export const planned = (target: Target = TARGET, plan: Partial<PlanSummary> = {}
     updateExisting: true,
     modes: ['Standard'],
     why: 'it matches',
+    readiness: null,
     decisions: [],
     warnings: [],
     ...plan,
@@ -95,6 +96,21 @@ export const DELIVERED: RolloutChange = {
   stage: null,
   message: 'Committed ccccccc to fleet',
   receipt: RECEIPT,
+};
+
+/** What is observed after its delivery. */
+export const WATCHED: RolloutChange = {
+  ...DELIVERED,
+  stage: 'observe',
+  observation: {
+    specHash: 'aaaaaaaaaaaaaaaa',
+    minReplicas: 1,
+    maxReplicas: 1,
+    mode: 'Standard',
+    deliveredAt: NOON,
+    readyAt: null,
+    since: {},
+  },
 };
 
 export const FAILED: RolloutChange = { phase: 'failed', stage: null, message: 'It is broken; mend it' };
@@ -689,6 +705,25 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         expect(await store.rollouts.get(id)).toMatchObject({ target: TARGET, plan, manifest });
       });
 
+      it('stores what observing notes, and keeps the lease where the stage goes on', async () => {
+        const { id } = await one(rollOut(store));
+        await store.rollouts.advance(id, planned());
+        expect(await store.rollouts.advance(id, WATCHED)).toMatchObject({ stage: 'observe' });
+        expect(await store.rollouts.claim('observe', 1)).toMatchObject([{ id }]);
+        const observation = { ...WATCHED.observation, readyAt: NOON + 5, since: { ours: NOON } };
+        const endpoints = { internal: 'http://iris', external: null };
+        const change = { phase: 'ready', message: 'Ready', observation, endpoints } as RolloutChange;
+        const rollout = await store.rollouts.advance(id, { ...change, keepLease: true });
+        expect(rollout).toMatchObject({ phase: 'ready', stage: 'observe', observation, endpoints });
+        expect(rollout).toMatchObject({ finishedAt: null });
+        expect(await store.rollouts.get(id)).toMatchObject({ observation, endpoints });
+        expect(await store.rollouts.claim('observe', 1)).toEqual([]);
+        await store.rollouts.advance(id, {});
+        expect(await store.rollouts.claim('observe', 1)).toMatchObject([{ id, observation, endpoints }]);
+        await store.rollouts.advance(id, { stage: null, keepLease: true });
+        expect(await store.rollouts.get(id)).toMatchObject({ stage: null, message: 'Ready' });
+      });
+
       it('leaves as it is what the change does not name', async () => {
         const { id } = await one(rollOut(store));
         await store.rollouts.advance(id, planned());
@@ -787,6 +822,27 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         expect(await store.rollouts.advance(older.id, planned())).toBeNull();
         expect(await phaseOf(older)).toBe('superseded');
       });
+
+      it.each([
+        ['delivered', 'superseded', 'Superseded by v2'],
+        ['ready', 'ready', 'As it was'],
+        ['failed', 'failed', 'As it was'],
+      ] as const)(
+        'ends the watching of an older one that is %s, which is then %s',
+        async (phase, then, words) => {
+          const [older, newer] = await inOrder({ tag: 'v1' }, { tag: 'v2', sha: B });
+          await store.rollouts.advance(older.id, planned());
+          await store.rollouts.advance(older.id, WATCHED);
+          await store.rollouts.claim('observe', 1);
+          await store.rollouts.advance(older.id, { phase, message: 'As it was', keepLease: true });
+          const lines = (await store.rollouts.get(older.id))?.transitions.length ?? 0;
+          await store.rollouts.advance(newer.id, planned());
+          const ended = await store.rollouts.get(older.id);
+          expect(ended).toMatchObject({ phase: then, stage: null, message: words, finishedAt: NOON });
+          expect(ended?.transitions).toHaveLength(then === 'superseded' ? lines + 1 : lines);
+          expect(await store.rollouts.advance(older.id, { message: 'Late' })).toBeNull();
+        },
+      );
 
       it('leaves alone what is final', async () => {
         const [older, newer] = await inOrder({ tag: 'v1' }, { tag: 'v2', sha: B });

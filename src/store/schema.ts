@@ -90,6 +90,8 @@ export interface RolloutsTable {
   pull_request: string | null;
   /** 1 where its pull request may have changed since it was claimed. */
   hinted: Generated<number>;
+  /** JSON of Observation. */
+  observation: string | null;
   endpoint_internal: string | null;
   endpoint_external: string | null;
   attempts: number;

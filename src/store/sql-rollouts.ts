@@ -128,7 +128,7 @@ async function advance(
     .where('seq', '<', row.seq)
     .where('stage', 'is not', null)
     .execute();
-  for (const each of older) await write(trx, at, each, supersededBy(row));
+  for (const each of older) await write(trx, at, each, endedBy(each, row));
   return rolloutOf(await write(trx, at, row, change));
 }
 
@@ -151,6 +151,10 @@ const supersededBy = ({ revision }: Pick<Row, 'revision'>): RolloutChange => ({
   stage: null,
   message: `Superseded by ${isFullSha(revision) ? shortSha(revision) : revision}`,
 });
+
+/** What failed or serves already stays that: only nobody watches it on. */
+const endedBy = (older: Row, newer: Row): RolloutChange =>
+  older.phase === 'failed' || older.phase === 'ready' ? { stage: null } : supersededBy(newer);
 
 /** A target belongs to the repository that first deployed it, at whatever path (specification section 5). */
 async function refuseForeignTarget(trx: Transaction<Schema>, row: Row, target: Target): Promise<void> {
@@ -191,23 +195,27 @@ async function refuseSharedTarget(trx: Transaction<Schema>, row: Row, target: Ta
 
 /** Writes a change, its line in the timeline, and what is to be reported. */
 async function write(trx: Transaction<Schema>, at: number, row: Row, change: RolloutChange): Promise<Row> {
-  const { target, plan, receipt, pullRequest, dueAt, waitingSince, policyRevision, quiet, ...same } = change;
+  const { target, plan, receipt, pullRequest, endpoints, observation, ...others } = change;
+  const { dueAt, waitingSince, policyRevision, quiet, keepLease, ...same } = others;
   const ends = change.stage === null;
   const updated = await trx
     .updateTable('rollouts')
     .set({
       ...same,
       ...target,
-      ...(plan && { plan: JSON.stringify(plan), destination: destinationOf(plan) }),
+      ...(plan && { plan: JSON.stringify(plan) }),
+      ...(plan && target && { destination: destinationOf(plan, target) }),
       ...(receipt && { receipt: JSON.stringify(receipt) }),
       ...(pullRequest && { pull_request: JSON.stringify(pullRequest) }),
+      ...(endpoints && { endpoint_internal: endpoints.internal, endpoint_external: endpoints.external }),
+      ...(observation && { observation: JSON.stringify(observation) }),
       ...(waitingSince !== undefined && { waiting_since: waitingSince }),
       ...(policyRevision !== undefined && { policy_revision: policyRevision }),
       ...(ends && { finished_at: at }),
       // What somebody told about since the claim is looked at at once.
       due_at: row.hinted === 1 ? at : (dueAt ?? at),
       updated_at: at,
-      lease: null,
+      lease: keepLease && !ends ? row.lease : null,
     })
     .where('id', '=', row.id)
     .returningAll()
@@ -267,11 +275,13 @@ export function rolloutOf(row: Row): Rollout {
     createdAt: row.created_at,
     updatedAt: row.updated_at,
     finishedAt: row.finished_at,
-    plan: row.plan === null ? null : JSON.parse(row.plan),
+    // Plans of before there was observing say nothing of readiness.
+    plan: row.plan === null ? null : { readiness: null, ...JSON.parse(row.plan) },
     manifest: row.manifest,
     receipt: row.receipt === null ? null : JSON.parse(row.receipt),
     pullRequest: row.pull_request === null ? null : JSON.parse(row.pull_request),
     endpoints: { internal: row.endpoint_internal, external: row.endpoint_external },
+    observation: row.observation === null ? null : JSON.parse(row.observation),
     attempts: row.attempts,
     waitingSince: row.waiting_since,
   };

@@ -29,6 +29,7 @@ import {
   type StoreHarness,
   TAG,
   tell,
+  WATCHED,
 } from './contract.ts';
 import { describeRenames } from './rename-contract.ts';
 import { createSqlStore } from './sql.ts';
@@ -176,7 +177,8 @@ describe('a store on a file', () => {
       database.exec(`
         drop table former_names;
         drop index repositories_project;
-        delete from kysely_migration where name = '0003-renames';
+        alter table rollouts drop column observation;
+        delete from kysely_migration where name in ('0003-renames', '0005-observation');
         insert into repositories (id, project_id, listing_due_at) values ('${IRIS}', '42', 0);
       `);
       database.close();
@@ -186,6 +188,17 @@ describe('a store on a file', () => {
       expect(await store.repositories.formerNames(['plain:ml/flowers'])).toEqual(
         new Map([['plain:ml/flowers', [IRIS]]]),
       );
+    });
+
+    it('has plans that say nothing of readiness: such a rollout ends with its delivery', async () => {
+      const before = await start();
+      const { id } = await one(rollOut(before));
+      await before.rollouts.advance(id, planned());
+      await before.lifecycle.stop();
+      const database = new DatabaseSync(file);
+      database.exec(`update rollouts set plan = json_remove(plan, '$.readiness')`);
+      database.close();
+      expect((await (await start()).rollouts.get(id))?.plan).toEqual(planned().plan);
     });
   });
 
@@ -210,6 +223,17 @@ describe('a store on a file', () => {
       const store = await restart(before);
       expect(await store.rollouts.claim('resolve', 1)).toMatchObject([{ id }]);
       expect(await store.rollouts.claim('resolve', 1)).toEqual([]);
+    });
+
+    it('takes up rollouts that the last process had kept leased', async () => {
+      const before = await start();
+      const { id } = await one(rollOut(before));
+      await before.rollouts.advance(id, planned());
+      await before.rollouts.advance(id, WATCHED);
+      await before.rollouts.claim('observe', 1);
+      await before.rollouts.advance(id, { message: 'Waiting for a pod', keepLease: true });
+      const store = await restart(before);
+      expect(await store.rollouts.claim('observe', 1)).toMatchObject([{ id, message: 'Waiting for a pod' }]);
     });
 
     it('waits as long as was left of a wait', async () => {

@@ -6,6 +6,7 @@
 import type { CommitStatus } from '../core/commit-status.ts';
 import type { RefEvent, RefEventSource, RefMove } from '../core/ref-event.ts';
 import type {
+  Observation,
   Phase,
   PlanSummary,
   PullRequestReference,
@@ -171,6 +172,10 @@ export interface RolloutChange {
   manifest?: string;
   receipt?: Receipt;
   pullRequest?: PullRequestReference;
+  endpoints?: Rollout['endpoints'];
+  observation?: Observation;
+  /** The stage goes on with it: the lease stays with this process. */
+  keepLease?: boolean;
 }
 
 export interface RolloutStore {
@@ -181,8 +186,9 @@ export interface RolloutStore {
     except?: { destinations?: readonly string[]; forges?: readonly string[] },
   ): Promise<Rollout[]>;
   /**
-   * Stores what a stage did and ends its lease. With a target, older rollouts of that target end as superseded in
-   * the same transaction, or this one does where a newer one has its plan already.
+   * Stores what a stage did and ends its lease. With a target, older rollouts of that target end in the same
+   * transaction, as superseded where they have not failed or become ready; or this one does where a newer one has its
+   * plan already.
    * @returns the rollout as it now is; null where it had ended meanwhile, and nothing but the receipt was stored, or is
    *   gone, as one of two that a rename showed to be the same
    */

@@ -116,6 +116,54 @@ describe('the page of a rollout', () => {
     expect((await page(`/rollouts/${id}`)).text).toContain('Delivered<span class="unseen">, in progress');
   });
 
+  it('says until when a rollout is watched, and where its model is reached', async () => {
+    const terms = { timeout: 1_800_000, stability: 300_000 };
+    const readiness = {
+      ...terms,
+      grace: { imagePull: 60_000, unschedulable: 600_000, invalidSpec: 30_000, restarts: 3 },
+    };
+    const [planned = {}, done = {}] = delivered('iris');
+    const plan = planned.plan && { ...planned.plan, gitops: null, readiness };
+    const observation = {
+      specHash: 'aaaaaaaaaaaaaaaa',
+      minReplicas: 1,
+      maxReplicas: 1,
+      mode: 'Standard',
+      deliveredAt: Date.parse('2026-03-04T12:00:00Z'),
+      readyAt: null,
+      since: {},
+    } as const;
+    const changes = [
+      { ...planned, ...(plan && { plan }) },
+      { ...done, stage: 'observe', observation } as const,
+    ];
+    const { id } = await addRollout(store, { changes });
+    const waiting = (await page(`/rollouts/${id}`)).text;
+    expect(waiting).toContain('Watched until</dt><dd><time datetime="2026-03-04T12:30:00.000Z"');
+    expect(waiting).toContain('applied to cluster prod');
+    expect(waiting).not.toContain('GitOps commit');
+    await store.rollouts.advance(id, { phase: 'failed', message: 'It crashes; mend it' });
+    expect((await page(`/rollouts/${id}`)).text).toContain('it may still become ready');
+    await store.rollouts.advance(id, {
+      phase: 'ready',
+      message: 'Ready',
+      endpoints: {
+        internal: 'http://iris-predictor.vision.svc.cluster.local',
+        external: 'https://iris.example.com',
+      },
+      observation: { ...observation, readyAt: Date.parse('2026-03-04T12:02:00Z') },
+    });
+    const ready = (await page(`/rollouts/${id}`)).text;
+    for (const part of [
+      '2026-03-04T12:07:00.000Z',
+      '<code>http://iris-predictor.vision.svc.cluster.local</code>',
+      'href="https://iris.example.com"',
+    ])
+      expect(ready).toContain(part);
+    await store.rollouts.advance(id, { stage: null });
+    expect((await page(`/rollouts/${id}`)).text).not.toContain('Watched until');
+  });
+
   it('says that identical content made no commit', async () => {
     const receipt = { commit: null, path: 'a.yaml' };
     const same = { phase: 'delivered', stage: null, message: 'Nothing to change', receipt } as const;

@@ -1,5 +1,6 @@
 /** `GET /rollouts/:id`: what one rollout does, where, why, and how far it is. */
 import { html } from 'hono/html';
+import { watchedUntil } from '../../core/observation.ts';
 import { parseRef, shortSha } from '../../core/ref-event.ts';
 import { isFinal, type Rollout, type Transition } from '../../core/rollout.ts';
 import type { PoliciesStatus } from '../../policies/policies.ts';
@@ -81,8 +82,9 @@ function timeline(rollout: RolloutView['rollout']): Html {
 const dayOf = (at: number): string => new Date(at).toISOString().slice(0, 10);
 
 function facts(rollout: Rollout): Html {
-  const { target, receipt, pullRequest, plan, endpoints, policyRevision, sha, ref } = rollout;
+  const { target, pullRequest, plan, endpoints, policyRevision, sha, ref } = rollout;
   const parsed = parseRef(ref);
+  const until = watchedUntil(rollout);
   return html`<section class="card"><h2>What, where and why</h2><dl class="facts">
 ${fact('Repository', rollout.repository)}
 ${fact(parsed?.kind === 'branch' ? 'Branch' : 'Tag', html`<code>${parsed?.name ?? ref}</code>`)}
@@ -91,14 +93,20 @@ ${fact('Cause', cause(rollout))}
 ${fact('Policy', html`${rollout.policy}<span class="sub">at <code title="${policyRevision}">${shortSha(policyRevision)}</code></span>`)}
 ${fact('Environment', rollout.environment)}
 ${target && fact('Target', html`${target.name}<span class="sub">namespace ${target.namespace}, cluster ${target.cluster}</span>`)}
-${receipt?.commit && fact('GitOps commit', html`<code>${receipt.commit}</code>${plan && html`<span class="sub">in ${plan.gitops}</span>`}`)}
-${receipt && receipt.commit === null && fact('GitOps commit', 'none: the file already had this content')}
-${(receipt?.path ?? plan?.path) && fact('File', html`<code>${receipt?.path ?? plan?.path}</code>`)}
+${plan?.gitops === null ? fact('Delivery', `applied to cluster ${target?.cluster}`) : commitFacts(rollout)}
 ${pullRequest && fact('Pull request', link(pullRequest.url, pullRequest.label))}
 ${endpoints.external && fact('Endpoint', link(endpoints.external))}
 ${endpoints.internal && fact('In the cluster', html`<code>${endpoints.internal}</code>`)}
+${until !== null && fact('Watched until', html`${timeElement(until)}${rollout.phase === 'failed' ? html`<span class="sub">it may still become ready</span>` : ''}`)}
 ${fact('Rollout id', html`<code>${rollout.id}</code><span class="sub"><a href="${ROOT}api/v1/rollouts/${encodeURIComponent(rollout.id)}">as JSON</a></span>`)}
 </dl></section>`;
+}
+
+function commitFacts({ receipt, plan }: Rollout): Html {
+  const path = receipt?.path ?? plan?.path;
+  return html`${receipt?.commit && fact('GitOps commit', html`<code>${receipt.commit}</code>${plan && html`<span class="sub">in ${plan.gitops}</span>`}`)}
+${receipt && receipt.commit === null && fact('GitOps commit', 'none: the file already had this content')}
+${path && fact('File', html`<code>${path}</code>`)}`;
 }
 
 const fact = (term: string, description: Html | string): Html =>
