@@ -206,6 +206,7 @@ export interface ManagedManifest {
   repository: string | null;
   target: { namespace: string; name: string } | null;
   revision: string | null;
+  sha: string | null;
   specHash: string | null;
   /** null: it does not say */
   deploymentMode: DeploymentMode | null;
@@ -217,6 +218,7 @@ const UNMANAGED: ManagedManifest = {
   repository: null,
   target: null,
   revision: null,
+  sha: null,
   specHash: null,
   deploymentMode: null,
 };
@@ -240,6 +242,7 @@ export function readManaged(text: string): ManagedManifest {
     repository: textAt(value, ['metadata', 'annotations', REPOSITORY]),
     target: namespace === null || name === null ? null : { namespace, name },
     revision: textAt(value, [...pod, REVISION]),
+    sha: textAt(value, [...pod, SHA]),
     specHash: textAt(value, [...pod, SPEC_HASH]),
     deploymentMode: modeOfName(textAt(value, ['metadata', 'annotations', DEPLOYMENT_MODE]) ?? ''),
   };

@@ -4,6 +4,7 @@
  * ended halfway is only another state to go on from.
  */
 import { StalledError, WaitingError } from '../core/errors.ts';
+import { readManaged } from '../core/inference-service.ts';
 import { shortSha } from '../core/ref-event.ts';
 import type { PullRequestReference } from '../core/rollout.ts';
 import type { PullRequest, PullRequests } from '../forge/forge.ts';
@@ -36,6 +37,7 @@ export interface PullRequestTargetOptions {
 const LOOK_AGAIN = 30_000;
 
 type IsWanted = () => Promise<boolean>;
+type StillWanted = Parameters<DeliveryTarget['deliver']>[1];
 
 /** What a pass found. */
 interface Situation {
@@ -69,7 +71,11 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
     isWanted: IsWanted,
   ): Promise<DeliveryOutcome> {
     const request = await requestOf(delivery, situation);
-    if (request && !isOpen(request)) return endOf(delivery, request);
+    if (request && !isOpen(request)) {
+      const end = await endOf(delivery, request);
+      // It was merged before this version was in it.
+      return end ?? settle({ ...delivery, pullRequest: null }, situation, isWanted);
+    }
     const judgement = judge(delivery, situation.tree.at(delivery.path), name);
     switch (judgement.kind) {
       case 'refuse':
@@ -112,17 +118,19 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
     isWanted: IsWanted,
   ): Promise<DeliveryOutcome | null> {
     const request = await pullRequests.get(repository, listed.number);
-    if (request.state === 'merged' && delivery.pullRequest?.number === request.number)
-      return endOf(delivery, request);
+    if (request.state === 'merged') return endOf(delivery, request);
     if (!isOpen(request) || !(await isWanted())) return null;
-    await pullRequests.comment(repository, request.number, needlessText(name, delivery.path));
+    await comment(request, needlessText(name, delivery.path));
     await pullRequests.edit(repository, request.number, { state: 'closed' });
     log.info({ gitops: name, pullRequest: request.url }, 'pull request closed: nothing is left to merge');
     return null;
   }
 
-  /** @returns how a rollout ends whose request is no longer open, or goes elsewhere */
-  async function endOf(delivery: Delivery, request: PullRequest): Promise<DeliveryOutcome> {
+  /**
+   * @returns how a rollout ends whose request is no longer open, or goes elsewhere; null where what was merged was another
+   *   version of the model: a merge and our push may cross
+   */
+  async function endOf(delivery: Delivery, request: PullRequest): Promise<DeliveryOutcome | null> {
     const { label, state, base, mergeCommit } = request;
     const cancelled = (why: string): DeliveryOutcome => ({
       kind: 'cancelled',
@@ -133,8 +141,11 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
     const { path, manifest } = delivery;
     // The branch was fetched before we knew of the merge.
     const fetched = await mirror.fetchBranch(branch);
-    const entry = (await readTree(mirror, mergeCommit ?? fetched, [path])).at(path);
+    // A branch that was written anew since then has it no more.
+    const merged = mergeCommit && (await mirror.resolve(`${mergeCommit}^{commit}`));
+    const entry = (await readTree(mirror, merged || fetched, [path])).at(path);
     if (entry.kind !== 'file') return cancelled(`was merged without ${path}`);
+    if (entry.text !== manifest && !isVersion(entry.text, delivery)) return null;
     const how = mergeCommit
       ? `Committed ${shortSha(mergeCommit)} to ${name} with ${label}`
       : `Merged ${label} into ${name}`;
@@ -155,22 +166,36 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
     const head = headOf(delivery);
     const proposal = await proposals.read(head, base);
     const { tip, isTouched, rollouts } = proposal;
-    if (delivery.pullRequest !== null && tip === null) return abandon(head, delivery.pullRequest);
+    if (delivery.pullRequest !== null && tip === null) return abandon(delivery, head, delivery.pullRequest);
     const isThere = rollouts.has(delivery.rolloutId);
     if (!isThere || (await proposals.isOutdated(proposal, delivery.path, base)))
       // What people added to our branch stays below what we add.
       await proposals.push(delivery, head, tip, open && tip !== null && isTouched ? tip : base);
-    const { number, label, url } = await ask(delivery, head, open);
-    if (open && !isThere) await pullRequests.comment(repository, number, supersededText(delivery));
+    const { number, label, url } = await ask(delivery, head, isThere ? open : await stillOpen(open));
     const pullRequest = { number, label, url };
     return { kind: 'proposed', pullRequest, message: waitingFor(pullRequest) };
   }
 
   /** Somebody deleted the branch: on most forges that closes the request as well. */
-  async function abandon(head: string, known: PullRequestReference): Promise<DeliveryOutcome> {
+  async function abandon(
+    delivery: Delivery,
+    head: string,
+    known: PullRequestReference,
+  ): Promise<DeliveryOutcome> {
     if (proposals.isYoung(head)) throw new WaitingError(waitingFor(known), LOOK_AGAIN);
+    const request = await pullRequests.get(repository, known.number);
+    // Forges delete the branches of what was merged.
+    const end = isOpen(request) ? null : await endOf(delivery, request);
+    if (end !== null) return end;
     await pullRequests.edit(repository, known.number, { state: 'closed' });
     return { kind: 'cancelled', message: `Cancelled: the branch of ${known.label} was deleted` };
+  }
+
+  /** A request may have been merged while its branch was pushed: then the next one is asked for. */
+  async function stillOpen(request: PullRequest | undefined): Promise<PullRequest | undefined> {
+    if (!request) return undefined;
+    const now = await pullRequests.get(repository, request.number);
+    return isOpen(now) ? now : undefined;
   }
 
   const waitingFor = ({ label }: PullRequestReference): string =>
@@ -184,38 +209,74 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
       log.info({ gitops: name, rollout: delivery.rolloutId, pullRequest: opened.url }, 'pull request opened');
       return opened;
     }
-    if (!open.text.includes(delivery.rolloutId)) {
-      await pullRequests.edit(repository, open.number, words);
-      log.info({ gitops: name, rollout: delivery.rolloutId, pullRequest: open.url }, 'pull request updated');
-    }
+    // Once this rollout waits for it, it says so, whatever people make of its words.
+    if (delivery.pullRequest?.number === open.number || open.text.includes(delivery.rolloutId)) return open;
+    // In this order: where it is cut off between the two, reviewers are told twice, and not never.
+    await comment(open, supersededText(delivery));
+    await pullRequests.edit(repository, open.number, words);
+    log.info({ gitops: name, rollout: delivery.rolloutId, pullRequest: open.url }, 'pull request updated');
     return open;
+  }
+
+  /** A token that may not comment keeps nobody from merging. */
+  async function comment({ number, url }: PullRequest, text: string): Promise<void> {
+    try {
+      await pullRequests.comment(repository, number, text);
+    } catch (error) {
+      if (!(error instanceof StalledError)) throw error;
+      log.warn({ gitops: name, pullRequest: url, reason: error.message }, 'the pull request has no comment');
+    }
+  }
+
+  /** Settles one after the other, as long as it is theirs alone what fails. */
+  async function settleAll(
+    batch: readonly Delivery[],
+    stillWanted: StillWanted,
+    outcomes: Map<string, DeliveryOutcome>,
+  ): Promise<void> {
+    const situation = await look(batch);
+    let failures = 0;
+    for (const delivery of batch) {
+      const { rolloutId } = delivery;
+      const isWanted = async () => (await stillWanted([rolloutId])).has(rolloutId);
+      try {
+        outcomes.set(rolloutId, await settle(delivery, situation, isWanted));
+        failures = 0;
+      } catch (error) {
+        // What a person must mend is this one's alone; what fails again with the next is the forge's or the server's.
+        failures = error instanceof StalledError ? 0 : failures + 1;
+        if (error instanceof WaitingError || failures > 1) throw error;
+        outcomes.set(rolloutId, failedBy(error, delivery));
+      }
+    }
   }
 
   return {
     async deliver(batch, stillWanted) {
       const outcomes = new Map<string, DeliveryOutcome>();
       try {
-        const situation = await look(batch);
-        for (const delivery of batch) {
-          const { rolloutId } = delivery;
-          const isWanted = async () => (await stillWanted([rolloutId])).has(rolloutId);
-          outcomes.set(rolloutId, await ownFault(() => settle(delivery, situation, isWanted)));
-        }
+        await settleAll(batch, stillWanted, outcomes);
       } catch (error) {
-        // The forge or the server fails: those that come next would only fail like this one.
-        for (const { rolloutId } of batch)
-          if (!outcomes.has(rolloutId)) outcomes.set(rolloutId, { kind: 'failed', error });
+        // Those that come next would only fail like this one.
+        for (const delivery of batch)
+          if (!outcomes.has(delivery.rolloutId)) outcomes.set(delivery.rolloutId, failedBy(error, delivery));
       }
       return outcomes;
     },
   };
 }
-/** What a person must mend is one delivery's; the others go on. */
-async function ownFault(work: () => Promise<DeliveryOutcome>): Promise<DeliveryOutcome> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof StalledError) return { kind: 'failed', error };
-    throw error;
-  }
+
+/** What only waits for people outlives a setting that is wrong for a while: it may still be merged. */
+function failedBy(error: unknown, { pullRequest }: Delivery): DeliveryOutcome {
+  const lasts = error instanceof StalledError && pullRequest === null;
+  return {
+    kind: 'failed',
+    error: error instanceof StalledError && !lasts ? new Error(error.message) : error,
+  };
+}
+
+/** Whether a manifest, changed by people or not, is of the version that is delivered. */
+function isVersion(text: string, { revision, sha }: Delivery): boolean {
+  const present = readManaged(text);
+  return present.sha === sha && present.revision === revision;
 }
