@@ -1,4 +1,6 @@
 /** The branches that pull requests come from: one a target, with one commit of ours for the newest rollout. */
+
+import type { RefMove } from '../core/ref-event.ts';
 import { type Identity, importCommits } from '../git/fast-import.ts';
 import { GitError, git } from '../git/git.ts';
 import type { Mirror } from '../git/mirror.ts';
@@ -136,3 +138,7 @@ async function commonAncestor(dir: string, one: string, other: string): Promise<
 /** One branch a target. */
 export const headOf = ({ target: { cluster, namespace, name } }: Delivery): string =>
   `${PREFIX}${cluster}/${namespace}/${name}`;
+
+/** @returns whether a ref's move may be the end of a request to a branch: a merge of it, or its branch deleted */
+export const mayEndRequest = ({ ref, after }: RefMove, branch: string): boolean =>
+  ref === `refs/heads/${branch}` || (after === null && ref.startsWith(`refs/heads/${PREFIX}`));

@@ -36,6 +36,9 @@ export interface PullRequestTargetOptions {
 /** How soon a branch is looked for again that was pushed a moment ago. */
 const LOOK_AGAIN = 30_000;
 
+/** So many that wait already are asked for one by one, which costs less than a list. */
+const FEW = 5;
+
 type IsWanted = () => Promise<boolean>;
 type StillWanted = Parameters<DeliveryTarget['deliver']>[1];
 
@@ -53,7 +56,8 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
 
   async function look(batch: readonly Delivery[]): Promise<Situation> {
     // In this order: a request that was merged in between is then no longer open, and its merge is looked for.
-    const open = await pullRequests.listOpen(repository, PREFIX);
+    const isFew = batch.length <= FEW && batch.every(({ pullRequest }) => pullRequest !== null);
+    const open = isFew ? [] : await pullRequests.listOpen(repository, PREFIX);
     await proposals.fetch();
     const base = await mirror.fetchBranch(branch);
     if (base === null)

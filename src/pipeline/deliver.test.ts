@@ -131,10 +131,12 @@ describe('a planned rollout', () => {
     expect(await runStage(deliver)).toBe(0);
     site.clock.now += site.interval;
     expect(await runStage(deliver)).toBe(1);
+    site.clock.now += 10_000;
     await site.store.rollouts.lookAtPullRequests(['pull requests/fleet']);
     expect(await runStage(deliver)).toBe(1);
     expect((await site.rollout(id)).transitions).toHaveLength(2);
     outcome = { kind: 'cancelled', message: 'Cancelled: !12 was closed without being merged' };
+    site.clock.now += 10_000;
     await site.store.rollouts.lookAtPullRequests(['pull requests/fleet']);
     await runStage(deliver);
     expect(await site.rollout(id)).toMatchObject({
@@ -153,7 +155,10 @@ describe('a planned rollout', () => {
 
   it('by pull request to a forge that has none fails for a person to mend it', async () => {
     const site = await createSite();
-    site.policies.set = policySet('c0ffee', policyText({ delivery: { gitops: 'fleet', via: 'pullRequest' } }));
+    site.policies.set = policySet(
+      'c0ffee',
+      policyText({ delivery: { gitops: 'fleet', via: 'pullRequest' } }),
+    );
     const { id } = await planned(site);
     await runStage(createDeliver(site));
     expect(await site.rollout(id)).toMatchObject({

@@ -92,7 +92,7 @@ ${fact('Policy', html`${rollout.policy}<span class="sub">at <code title="${polic
 ${fact('Environment', rollout.environment)}
 ${target && fact('Target', html`${target.name}<span class="sub">namespace ${target.namespace}, cluster ${target.cluster}</span>`)}
 ${receipt?.commit && fact('GitOps commit', html`<code>${receipt.commit}</code>${plan && html`<span class="sub">in ${plan.gitops}</span>`}`)}
-${receipt && receipt.commit === null && fact('GitOps commit', 'none: the file already had this content')}
+${receipt && receipt.commit === null && fact('GitOps commit', pullRequest ? 'the forge does not tell it' : 'none: the file already had this content')}
 ${(receipt?.path ?? plan?.path) && fact('File', html`<code>${receipt?.path ?? plan?.path}</code>`)}
 ${pullRequest && fact('Pull request', link(pullRequest.url, pullRequest.label))}
 ${endpoints.external && fact('Endpoint', link(endpoints.external))}
