@@ -14,10 +14,11 @@ import {
   knownNames,
 } from './config.ts';
 import { messageOf } from './core/errors.ts';
-import { parseRepositoryId } from './core/ref-event.ts';
+import { parseRepositoryId, type RefMove } from './core/ref-event.ts';
 import { clusterDestination, gitopsDestination } from './core/rollout.ts';
 import { createApplyTarget } from './delivery/apply.ts';
 import { createGitopsTarget } from './delivery/gitops.ts';
+import { mayEndRequest } from './delivery/proposals.ts';
 import { createPullRequestTarget } from './delivery/pull-request.ts';
 import type { DeliveryTarget } from './delivery/target.ts';
 import type { Forge } from './forge/forge.ts';
@@ -96,9 +97,12 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
     now,
     log,
   });
-  const pullRequestsIn = (repository: string): string[] =>
+  // Forges spell names as they were made, whatever modelhook.yaml writes.
+  const isSame = (one: string, other: string) => one.toLowerCase() === other.toLowerCase();
+  const pullRequestsIn = (repository: string, move?: RefMove): string[] =>
     Object.entries(config.gitops)
-      .filter(([, gitops]) => gitops.repository === repository)
+      .filter(([, gitops]) => isSame(gitops.repository, repository))
+      .filter(([, { branch }]) => !move || mayEndRequest(move, branch))
       .map(([gitops]) => gitopsDestination(gitops, 'pullRequest'));
   const receive = createReceive({ store, pullRequestsIn, log });
 

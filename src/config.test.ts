@@ -426,7 +426,12 @@ describe('addresses', () => {
     expect(
       read(`${SMALLEST}server: { publicUrl: "https://modelhook.example.com/base/" }\n`).server.publicUrl,
     ).toBe('https://modelhook.example.com/base');
-    for (const url of ['modelhook.example.com', 'ftp://x', 'javascript:alert(1)'])
+    for (const url of [
+      'http://me:secret@modelhook.example.com',
+      'modelhook.example.com',
+      'ftp://x',
+      'javascript:alert(1)',
+    ])
       expect(faultsOf(`${SMALLEST}server: { publicUrl: "${url}" }\n`)).toHaveLength(1);
   });
 

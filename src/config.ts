@@ -174,6 +174,10 @@ function schemaOf(
         port: z.int().min(0).max(65_535).default(8080),
         publicUrl: z
           .url({ protocol: /^https?$/, error: 'must be an http:// or https:// address' })
+          .refine(
+            (url) => !url.includes('@'),
+            'must be without user name and password: it is in every status',
+          )
           .transform((url) => url.replace(/\/+$/, ''))
           .optional(),
         apiTokens: z.array(secret).default([]),

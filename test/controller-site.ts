@@ -166,9 +166,18 @@ export async function ended(child: ChildProcess, signal: NodeJS.Signals): Promis
 /**
  * Waits for something that no event announces. Fails when the test's own time is up.
  * @param every milliseconds between two looks
+ * @param within milliseconds after which it fails, where something else would end the waiting otherwise
  */
-export async function until(done: () => Promise<boolean>, every = 20): Promise<void> {
-  while (!(await done())) await new Promise((resolve) => setTimeout(resolve, every));
+export async function until(
+  done: () => Promise<boolean>,
+  every = 20,
+  within = Number.POSITIVE_INFINITY,
+): Promise<void> {
+  const began = performance.now();
+  while (!(await done())) {
+    if (performance.now() - began > within) throw new Error(`nothing came of it within ${within} ms`);
+    await new Promise((resolve) => setTimeout(resolve, every));
+  }
 }
 
 export async function freePort(): Promise<number> {

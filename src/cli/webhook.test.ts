@@ -118,7 +118,7 @@ describe('webhook create', () => {
     expect(err.split('\n')).toEqual([
       'gitlab:ml/none: gitlab:ml/none was not found',
       'github:ml/iris: it names the forge "github", which the configuration does not have; write <forge name>:<path> with one of gitlab, gitea, plain',
-      expect.stringContaining('iris: it names the forge ""'),
+      expect.stringContaining('iris: it names no forge and path'),
       expect.stringContaining('contains ".."'),
       '',
     ]);

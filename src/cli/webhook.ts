@@ -46,8 +46,10 @@ export const urlOption = (): Option =>
     '--url <url>',
     "where forges reach the controller (default: the configuration's server.publicUrl, else its host and port)",
   ).argParser((text) => {
-    if (/^https?:\/\/[^?#]+$/i.test(text) && URL.canParse(text)) return text.replace(/\/+$/, '');
-    throw new InvalidArgumentError('It takes an address such as https://modelhook.example.com.');
+    if (/^https?:\/\/[^?#@]+$/i.test(text) && URL.canParse(text)) return text.replace(/\/+$/, '');
+    throw new InvalidArgumentError(
+      'It takes an address such as https://modelhook.example.com, without user name and password.',
+    );
   });
 
 async function create(given: string[], { config: file, url, group }: CreateOptions): Promise<void> {
@@ -97,7 +99,9 @@ export async function registerWebhook(
   const forge = config.forges[name];
   if (!forge)
     throw new StalledError(
-      `it names the forge "${name}", which the configuration does not have`,
+      name === ''
+        ? 'it names no forge and path'
+        : `it names the forge "${name}", which the configuration does not have`,
       `write <forge name>:<path> with one of ${Object.keys(config.forges).join(', ')}`,
     );
   const fault = unsafeName('the path', path);

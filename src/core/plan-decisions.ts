@@ -41,7 +41,7 @@ export function describeDecisions(decided: Decided): string[] {
     modeDecision(decided),
     policy.delivery.gitops === null
       ? `applied to cluster ${target.cluster}`
-      : `committed to ${policy.delivery.gitops} as ${path}, ${from('delivery.path')}`,
+      : `${policy.delivery.via === 'push' ? 'committed' : 'proposed'} to ${policy.delivery.gitops} as ${path}, ${from('delivery.path')}`,
   ];
 }
 

@@ -42,7 +42,7 @@ export function deliveryOf(rolloutId: string, given: Partial<Delivery> = {}): De
     page: `https://modelhook.example.com/rollouts/${rolloutId}`,
     target,
     path: `default/models/${target.name}.yaml`,
-    manifest: manifestOf(repository, target, revision),
+    manifest: manifestOf(repository, target, revision, given.sha),
     adopt: false,
     updateExisting: true,
     modes: ['Standard'],
@@ -63,6 +63,7 @@ export const manifestOf = (
   repository: string,
   { namespace, name }: Pick<Delivery['target'], 'namespace' | 'name'>,
   revision = 'v1.0.0',
+  sha = 'c'.repeat(40),
 ): string => `apiVersion: serving.kserve.io/v1beta1
 kind: InferenceService
 metadata:
@@ -76,7 +77,7 @@ spec:
   predictor:
     annotations:
       modelhook.dev/revision: ${revision}
-      modelhook.dev/sha: "${SHA}"
+      modelhook.dev/sha: "${sha}"
 `;
 
 /** For deliveries that nothing has ended meanwhile. */

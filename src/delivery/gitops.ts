@@ -33,14 +33,11 @@ type Outcomes = Map<string, DeliveryOutcome>;
 const DRAFT = 'refs/modelhook/draft';
 /** How the base is remembered of a repository that had no commit. */
 const EMPTY = 'empty';
-/** Pushes after which the mirror is tidied: neither fast-import nor push ever does. */
-const PUSHES_A_TIDYING = 200;
 
 export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
   const { name, branch, author, mirror, base, now, log } = options;
   /** Where the branch stands as far as we know; undefined: it is to be asked. */
   let head: string | null | undefined;
-  let pushes = 0;
   /** Rollouts whose push ended without an answer: they may have landed, and nothing says so but their trailers. */
   const unanswered = new Set<string>();
 
@@ -217,17 +214,8 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
     for (const [index, errand] of changes.entries())
       outcomes.set(errand.rolloutId, done(errand, commits[index] ?? null));
     log.info({ gitops: name, commits: commits.length, head: tip }, 'pushed');
-    tidy();
+    mirror.tidy((err) => log.warn({ gitops: name, err }, 'the mirror could not be tidied'));
     return null;
-  }
-
-  function tidy(): void {
-    pushes += 1;
-    if (pushes % PUSHES_A_TIDYING !== 0) return;
-    // Not waited for: objects that a delivery makes meanwhile are too young to be removed.
-    git(['-c', 'gc.auto=6700', 'gc', '--auto', '--quiet'], { dir: mirror.dir, timeout: 3_600_000 }).catch(
-      (error: unknown) => log.warn({ gitops: name, err: error }, 'the mirror could not be tidied'),
-    );
   }
 
   function done({ path, manifest }: Errand, commit: string | null): DeliveryOutcome {

@@ -29,6 +29,11 @@ test('what comes from refs, policies and model cards is only ever in blocks of c
   );
 });
 
+test('what tells whose text it is comes before all that a forge may cut off', () => {
+  const delivery = deliveryOf('r1', { decisions: Array.from({ length: 2000 }, (_, n) => `decision ${n}`) });
+  expect(textOf(delivery).indexOf(delivery.page)).toBeLessThan(400);
+});
+
 test('a title is the subject of the commit, and addresses nobody', () => {
   expect(titleOf(deliveryOf('r1'))).toBe('deploy iris v1.0.0 to production');
   expect(titleOf(removalOf('r1'))).toBe('remove iris v1.0.0 from production');

@@ -25,10 +25,11 @@ export function textOf(errand: Errand): string {
     errand.manifest === null
       ? 'Merging this removes a model, for the ref that deployed it is gone; closing it leaves the model where it is.'
       : 'Merging this deploys a model; closing it cancels the rollout. A newer version of the model takes its place here.',
+    // Before all that a forge may cut off: whether the text is of this rollout is told by it.
+    `[The rollout in modelhook](${page})`,
     code([...facts, '', why]),
     decisions.length > 0 && `How it was decided:\n\n${code(decisions)}`,
     warnings.length > 0 && `Warnings:\n\n${code(warnings)}`,
-    `[The rollout in modelhook](${page})`,
   ];
   return parts.filter((part) => part !== false).join('\n\n');
 }

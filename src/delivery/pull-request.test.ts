@@ -148,7 +148,8 @@ describe('a delivery by pull request', () => {
     const fleet = await makeFleet();
     const pullRequest = await propose(fleet, V1);
     const { text } = await fleet.forge.get(REPOSITORY, 1);
-    const theirs = { title: 'Iris, at last', text: `Looks good.\n\n${text}` };
+    expect(text).not.toBe('');
+    const theirs = { title: 'Iris, at last', text: 'Looks good.' };
     await fleet.forge.edit(REPOSITORY, 1, theirs);
     await deliver(fleet.target, { ...V1, pullRequest });
     expect(await fleet.forge.get(REPOSITORY, 1)).toMatchObject(theirs);
@@ -333,6 +334,109 @@ describe('a delivery by pull request', () => {
     expect(await fleet.forge.listOpen(REPOSITORY, '')).toHaveLength(1);
   });
 
+  test('keeps a commit that a person pushes while the branch is made anew', async () => {
+    const fleet = await makeFleet();
+    await propose(fleet, V1);
+    const isWanted = async (ids: readonly string[]) => {
+      await fleet.commit(BRANCH, { 'notes.md': 'ours\n' }, 'Add notes');
+      return new Set(ids);
+    };
+    const refused = failureOf((await fleet.target.deliver([V2], isWanted)).get(V2.rolloutId));
+    expect(refused).toBeInstanceOf(Error);
+    expect(refused).not.toBeInstanceOf(StalledError);
+    expect(await propose(fleet, V2)).toMatchObject({ number: 1 });
+    expect(await fleet.subjects(`main..${BRANCH}`)).toContain('Add notes');
+  });
+
+  test('keeps our own commit where a person amended it, and puts the newer version on top', async () => {
+    const fleet = await makeFleet();
+    await propose(fleet, V1);
+    const main = await fleet.head('main');
+    const message = `deploy iris\n\nModelhook-Rollout: ${V1.rolloutId}\n`;
+    await fleet.remove(BRANCH);
+    await git(['update-ref', `refs/heads/${BRANCH}`, main ?? ''], { dir: fleet.dir });
+    await fleet.commit(BRANCH, { [PATH]: V1.manifest, 'notes.md': 'ours\n' }, message);
+    await propose(fleet, V2);
+    expect(await fleet.read('notes.md', BRANCH)).toBe('ours\n');
+    expect(await fleet.read(PATH, BRANCH)).toBe(V2.manifest);
+  });
+
+  test('brings nothing back that was taken off the base', async () => {
+    const fleet = await makeFleet();
+    const clean = await fleet.head('main');
+    await fleet.commit('main', { 'secret.txt': 'leak' }, 'leak');
+    await propose(fleet, V1);
+    await git(['update-ref', 'refs/heads/main', clean ?? ''], { dir: fleet.dir });
+    await propose(fleet, V2);
+    expect(await fleet.read('secret.txt', BRANCH)).toBeNull();
+    expect(await fleet.subjects(`main..${BRANCH}`)).toEqual(['deploy iris v1.1.0 to production']);
+  });
+
+  test('is asked for in a new request where the one before is merged while its branch is pushed', async () => {
+    const fleet = await makeFleet();
+    await propose(fleet, V1);
+    const isWanted = async (ids: readonly string[]) => {
+      if ((await fleet.forge.get(REPOSITORY, 1)).state === 'open') await fleet.merge(1);
+      return new Set(ids);
+    };
+    const outcome = (await fleet.target.deliver([V2], isWanted)).get(V2.rolloutId);
+    expect(outcome).toMatchObject({ kind: 'proposed', pullRequest: { number: 2 } });
+    expect(fleet.forge.commentsOf(REPOSITORY, 1)).toEqual([]);
+    expect(await fleet.read(PATH)).toBe(V1.manifest);
+    const pullRequest = { number: 2, label: '#2', url: '' };
+    await deliver(fleet.target, { ...V2, pullRequest });
+    const commit = await fleet.merge(2);
+    expect(await deliver(fleet.target, { ...V2, pullRequest })).toMatchObject({ receipt: { commit } });
+    expect(await fleet.read(PATH)).toBe(V2.manifest);
+  });
+
+  test('is not delivered by the merge of an older version, whatever number it waits for', async () => {
+    const fleet = await makeFleet();
+    const pullRequest = await propose(fleet, V1);
+    await fleet.merge(1);
+    expect(await deliver(fleet.target, { ...V2, pullRequest })).toMatchObject({
+      kind: 'proposed',
+      pullRequest: { number: 2 },
+    });
+  });
+
+  test('is delivered where reviewers changed it, merged it, and the forge deleted the branch', async () => {
+    const fleet = await makeFleet();
+    const pullRequest = await propose(fleet, V1);
+    const stale = await fleet.forge.listOpen(REPOSITORY, '');
+    await fleet.commit(BRANCH, {
+      [PATH]: V1.manifest.replace('predictor:', 'predictor:\n    minReplicas: 2'),
+    });
+    const commit = await fleet.merge(1);
+    await fleet.remove(BRANCH);
+    fleet.forge.listOpen = async () => stale;
+    fleet.clock.now += 60_000;
+    expect(await deliver(fleet.restart(), { ...V1, pullRequest })).toMatchObject({
+      kind: 'delivered',
+      receipt: { commit },
+    });
+  });
+
+  test('is delivered where the commit that merged it is no longer on the base', async () => {
+    const fleet = await makeFleet();
+    const pullRequest = await propose(fleet, V1);
+    await fleet.merge(1);
+    const { get } = fleet.forge;
+    const mergeCommit = 'dead'.repeat(10);
+    fleet.forge.get = async (...args) => ({ ...(await get.apply(fleet.forge, args)), mergeCommit });
+    expect(await deliver(fleet.target, { ...V1, pullRequest })).toMatchObject({ kind: 'delivered' });
+  });
+
+  test('whose request was deleted on the forge fails alone, and the others of the batch go on', async () => {
+    const fleet = await makeFleet();
+    const gone = { ...V1, pullRequest: { number: 99, label: '#99', url: '' } };
+    const others = ['rose', 'tulip'].map((name) =>
+      deliveryOf(`rollout-${name}`, { target: { cluster: 'default', namespace: 'models', name } }),
+    );
+    const outcomes = await fleet.target.deliver([gone, ...others], allWanted);
+    expect([...outcomes.values()].map(({ kind }) => kind)).toEqual(['failed', 'proposed', 'proposed']);
+  });
+
   test('leaves a fork’s request alone, whatever its branch is called', async () => {
     const fleet = await makeFleet();
     fleet.forge.openFromFork(REPOSITORY, { head: BRANCH, base: 'main', title: 'mine', text: '' });
@@ -370,6 +474,37 @@ describe('a delivery by pull request', () => {
     expect(refused).toBeInstanceOf(StalledError);
     expect(String(refused)).toContain('no irises here');
     expect(outcomes.get('rollout-9')).toMatchObject({ kind: 'proposed' });
+  });
+
+  test('goes on without a comment where the token may not write one', async () => {
+    const fleet = await makeFleet();
+    await propose(fleet, V1);
+    fleet.forge.comment = async () => Promise.reject(new StalledError('no scope', 'give it one'));
+    expect(await propose(fleet, V2)).toMatchObject({ number: 1 });
+    expect(await fleet.forge.get(REPOSITORY, 1)).toMatchObject({ title: 'deploy iris v1.1.0 to production' });
+  });
+
+  test('tells reviewers of the newer version also where it was cut off after the push', async () => {
+    const fleet = await makeFleet();
+    await propose(fleet, V1);
+    const { comment } = fleet.forge;
+    fleet.forge.comment = async () => Promise.reject(new Error('502 Bad Gateway'));
+    expect(failureOf(await deliver(fleet.target, V2))).toMatchObject({ message: '502 Bad Gateway' });
+    fleet.forge.comment = comment;
+    await deliver(fleet.restart(), V2);
+    expect(fleet.forge.commentsOf(REPOSITORY, 1)).toEqual([expect.stringContaining('v1.1.0')]);
+  });
+
+  test('that waits goes on waiting while a setting of the forge is wrong, and a new one fails', async () => {
+    const fleet = await makeFleet();
+    const pullRequest = await propose(fleet, V1);
+    fleet.forge.failure = new StalledError('pull requests are switched off', 'switch them on');
+    const waiting = failureOf(await deliver(fleet.target, { ...V1, pullRequest }));
+    expect(waiting).toBeInstanceOf(Error);
+    expect(waiting).not.toBeInstanceOf(StalledError);
+    expect(failureOf(await deliver(fleet.target, V2))).toBe(fleet.forge.failure);
+    fleet.forge.failure = null;
+    expect(await deliver(fleet.target, { ...V1, pullRequest })).toMatchObject({ kind: 'proposed' });
   });
 
   test('fails with all of its batch, and not for good, while the forge does', async () => {

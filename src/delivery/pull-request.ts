@@ -4,6 +4,7 @@
  * ended halfway is only another state to go on from.
  */
 import { StalledError, WaitingError } from '../core/errors.ts';
+import { readManaged } from '../core/inference-service.ts';
 import { shortSha } from '../core/ref-event.ts';
 import type { PullRequestReference } from '../core/rollout.ts';
 import type { PullRequest, PullRequests } from '../forge/forge.ts';
@@ -36,7 +37,11 @@ export interface PullRequestTargetOptions {
 /** How soon a branch is looked for again that was pushed a moment ago. */
 const LOOK_AGAIN = 30_000;
 
+/** So many that wait already are asked for one by one, which costs less than a list. */
+const FEW = 5;
+
 type IsWanted = () => Promise<boolean>;
+type StillWanted = Parameters<DeliveryTarget['deliver']>[1];
 
 /** What a pass found. */
 interface Situation {
@@ -52,7 +57,8 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
 
   async function look(batch: readonly Errand[]): Promise<Situation> {
     // In this order: a request that was merged in between is then no longer open, and its merge is looked for.
-    const open = await pullRequests.listOpen(repository, PREFIX);
+    const isFew = batch.length <= FEW && batch.every(({ pullRequest }) => pullRequest !== null);
+    const open = isFew ? [] : await pullRequests.listOpen(repository, PREFIX);
     await proposals.fetch();
     const base = await mirror.fetchBranch(branch);
     if (base === null)
@@ -66,7 +72,11 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
 
   async function settle(errand: Errand, situation: Situation, isWanted: IsWanted): Promise<DeliveryOutcome> {
     const request = await requestOf(errand, situation);
-    if (request && !isOpen(request)) return endOf(errand, request);
+    if (request && !isOpen(request)) {
+      const end = await endOf(errand, request);
+      // It was merged before this version was in it.
+      return end ?? settle({ ...errand, pullRequest: null }, situation, isWanted);
+    }
     const judgement = judge(errand, situation.tree.at(errand.path), name);
     const outcome = lastWord(judgement, errand.path);
     if (outcome?.kind === 'failed') return outcome;
@@ -108,17 +118,19 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
     isWanted: IsWanted,
   ): Promise<DeliveryOutcome | null> {
     const request = await pullRequests.get(repository, listed.number);
-    if (request.state === 'merged' && errand.pullRequest?.number === request.number)
-      return endOf(errand, request);
+    if (request.state === 'merged') return endOf(errand, request);
     if (!isOpen(request) || !(await isWanted())) return null;
-    await pullRequests.comment(repository, request.number, needlessText(name, errand.path));
+    await comment(request, needlessText(name, errand.path));
     await pullRequests.edit(repository, request.number, { state: 'closed' });
     log.info({ gitops: name, pullRequest: request.url }, 'pull request closed: nothing is left to merge');
     return null;
   }
 
-  /** @returns how a rollout ends whose request is no longer open, or goes elsewhere */
-  async function endOf(errand: Errand, request: PullRequest): Promise<DeliveryOutcome> {
+  /**
+   * @returns how a rollout ends whose request is no longer open, or goes elsewhere; null where what was merged was another
+   *   version of the model: a merge and our push may cross
+   */
+  async function endOf(errand: Errand, request: PullRequest): Promise<DeliveryOutcome | null> {
     const { label, state, base, mergeCommit } = request;
     const cancelled = (why: string): DeliveryOutcome => ({
       kind: 'cancelled',
@@ -129,7 +141,10 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
     const { path } = errand;
     // The branch was fetched before we knew of the merge.
     const fetched = await mirror.fetchBranch(branch);
-    const entry = (await readTree(mirror, mergeCommit ?? fetched, [path])).at(path);
+    // A branch that was written anew since then has it no more.
+    const merged = mergeCommit && (await mirror.resolve(`${mergeCommit}^{commit}`));
+    const entry = (await readTree(mirror, merged || fetched, [path])).at(path);
+    if (entry.kind === 'file' && isOther(entry.text, errand)) return null;
     return mergedOf(errand, request, entry) ?? cancelled(`was merged without ${what(errand)}`);
   }
 
@@ -163,22 +178,36 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
     const head = headOf(errand);
     const proposal = await proposals.read(head, base);
     const { tip, isTouched, rollouts } = proposal;
-    if (errand.pullRequest !== null && tip === null) return abandon(head, errand.pullRequest);
+    if (errand.pullRequest !== null && tip === null) return abandon(errand, head, errand.pullRequest);
     const isThere = rollouts.has(errand.rolloutId);
     if (!isThere || (await proposals.isOutdated(proposal, errand.path, base)))
       // What people added to our branch stays below what we add.
       await proposals.push(errand, head, tip, open && tip !== null && isTouched ? tip : base);
-    const { number, label, url } = await ask(errand, head, open);
-    if (open && !isThere) await pullRequests.comment(repository, number, supersededText(errand));
+    const { number, label, url } = await ask(errand, head, isThere ? open : await stillOpen(open));
     const pullRequest = { number, label, url };
     return { kind: 'proposed', pullRequest, message: waitingFor(pullRequest) };
   }
 
   /** Somebody deleted the branch: on most forges that closes the request as well. */
-  async function abandon(head: string, known: PullRequestReference): Promise<DeliveryOutcome> {
+  async function abandon(
+    errand: Errand,
+    head: string,
+    known: PullRequestReference,
+  ): Promise<DeliveryOutcome> {
     if (proposals.isYoung(head)) throw new WaitingError(waitingFor(known), LOOK_AGAIN);
+    const request = await pullRequests.get(repository, known.number);
+    // Forges delete the branches of what was merged.
+    const end = isOpen(request) ? null : await endOf(errand, request);
+    if (end !== null) return end;
     await pullRequests.edit(repository, known.number, { state: 'closed' });
     return { kind: 'cancelled', message: `Cancelled: the branch of ${known.label} was deleted` };
+  }
+
+  /** A request may have been merged while its branch was pushed: then the next one is asked for. */
+  async function stillOpen(request: PullRequest | undefined): Promise<PullRequest | undefined> {
+    if (!request) return undefined;
+    const now = await pullRequests.get(repository, request.number);
+    return isOpen(now) ? now : undefined;
   }
 
   const waitingFor = ({ label }: PullRequestReference): string =>
@@ -192,38 +221,75 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
       log.info({ gitops: name, rollout: errand.rolloutId, pullRequest: opened.url }, 'pull request opened');
       return opened;
     }
-    if (!open.text.includes(errand.rolloutId)) {
-      await pullRequests.edit(repository, open.number, words);
-      log.info({ gitops: name, rollout: errand.rolloutId, pullRequest: open.url }, 'pull request updated');
-    }
+    // Once this rollout waits for it, it says so, whatever people make of its words.
+    if (errand.pullRequest?.number === open.number || open.text.includes(errand.rolloutId)) return open;
+    // In this order: where it is cut off between the two, reviewers are told twice, and not never.
+    await comment(open, supersededText(errand));
+    await pullRequests.edit(repository, open.number, words);
+    log.info({ gitops: name, rollout: errand.rolloutId, pullRequest: open.url }, 'pull request updated');
     return open;
+  }
+
+  /** A token that may not comment keeps nobody from merging. */
+  async function comment({ number, url }: PullRequest, text: string): Promise<void> {
+    try {
+      await pullRequests.comment(repository, number, text);
+    } catch (error) {
+      if (!(error instanceof StalledError)) throw error;
+      log.warn({ gitops: name, pullRequest: url, reason: error.message }, 'the pull request has no comment');
+    }
+  }
+
+  /** Settles one after the other, as long as it is theirs alone what fails. */
+  async function settleAll(
+    batch: readonly Errand[],
+    stillWanted: StillWanted,
+    outcomes: Map<string, DeliveryOutcome>,
+  ): Promise<void> {
+    const situation = await look(batch);
+    let failures = 0;
+    for (const delivery of batch) {
+      const { rolloutId } = delivery;
+      const isWanted = async () => (await stillWanted([rolloutId])).has(rolloutId);
+      try {
+        outcomes.set(rolloutId, await settle(delivery, situation, isWanted));
+        failures = 0;
+      } catch (error) {
+        // What a person must mend is this one's alone; what fails again with the next is the forge's or the server's.
+        failures = error instanceof StalledError ? 0 : failures + 1;
+        if (error instanceof WaitingError || failures > 1) throw error;
+        outcomes.set(rolloutId, failedBy(error, delivery));
+      }
+    }
   }
 
   return {
     async deliver(batch, stillWanted) {
       const outcomes = new Map<string, DeliveryOutcome>();
       try {
-        const situation = await look(batch);
-        for (const errand of batch) {
-          const { rolloutId } = errand;
-          const isWanted = async () => (await stillWanted([rolloutId])).has(rolloutId);
-          outcomes.set(rolloutId, await ownFault(() => settle(errand, situation, isWanted)));
-        }
+        await settleAll(batch, stillWanted, outcomes);
       } catch (error) {
-        // The forge or the server fails: those that come next would only fail like this one.
-        for (const { rolloutId } of batch)
-          if (!outcomes.has(rolloutId)) outcomes.set(rolloutId, { kind: 'failed', error });
+        // Those that come next would only fail like this one.
+        for (const delivery of batch)
+          if (!outcomes.has(delivery.rolloutId)) outcomes.set(delivery.rolloutId, failedBy(error, delivery));
       }
       return outcomes;
     },
   };
 }
-/** What a person must mend is one delivery's; the others go on. */
-async function ownFault(work: () => Promise<DeliveryOutcome>): Promise<DeliveryOutcome> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof StalledError) return { kind: 'failed', error };
-    throw error;
-  }
+
+/** What only waits for people outlives a setting that is wrong for a while: it may still be merged. */
+function failedBy(error: unknown, { pullRequest }: Errand): DeliveryOutcome {
+  const lasts = error instanceof StalledError && pullRequest === null;
+  return {
+    kind: 'failed',
+    error: error instanceof StalledError && !lasts ? new Error(error.message) : error,
+  };
+}
+
+/** Whether what was merged is another version than the one that is delivered, changed by people or not. */
+function isOther(text: string, { manifest, revision, sha }: Errand): boolean {
+  if (manifest === null || text === manifest) return false;
+  const present = readManaged(text);
+  return present.sha !== sha || present.revision !== revision;
 }

@@ -150,7 +150,12 @@ export function describeForge(
       it('that tells of a pull request names the repository that has it', async () => {
         if (harness.pullRequestDelivery === null) return expect(forge.pullRequests).toBeNull();
         const delivery = await forge.webhooks.receive(harness.pullRequestDelivery(secret()));
-        expect(delivery).toMatchObject({ kind: 'changed', repository, reason: expect.stringMatching(/./) });
+        expect(delivery).toMatchObject({
+          kind: 'changed',
+          what: 'pullRequest',
+          repository,
+          reason: expect.stringMatching(/./),
+        });
       });
 
       it('is taken with each of the secrets that are accepted', async () => {

@@ -255,7 +255,7 @@ function deliveryOf(id: string | null, body: Uint8Array): WebhookDelivery {
     throw new WebhookError(400, 'the body is not JSON');
   }
   if (typeof move?.repository === 'string' && move.pullRequest !== undefined)
-    return { kind: 'changed', repository: move.repository, reason: 'a pull request changed' };
+    return { kind: 'changed', what: 'pullRequest', repository: move.repository, reason: 'one changed' };
   if (typeof move?.repository !== 'string' || typeof move.ref !== 'string')
     throw new WebhookError(400, 'the body names no repository and ref');
   const { repository, ref } = move;

@@ -22,11 +22,11 @@ export interface WebhookRequest {
 export type WebhookDelivery =
   | { kind: 'refs'; id: string | null; moves: RefMove[] }
   /**
-   * Something else of a repository changed, a pull request or its name: who waits for that looks now.
+   * Something else of a repository changed: who waits for that looks now.
    * @property repository its id, by the name it has now
    * @property reason what it was, for the answer: one clause
    */
-  | { kind: 'changed'; repository: string; reason: string }
+  | { kind: 'changed'; what: 'name' | 'pullRequest'; repository: string; reason: string }
   | { kind: 'ignored'; reason: string };
 
 /** A delivery that is refused. The status is the HTTP answer's. */

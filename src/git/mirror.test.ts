@@ -114,6 +114,24 @@ describe('a mirror', () => {
       expect(await single.resolve(`${sha}^{commit}`)).toBe(sha);
     });
 
+    it('is of SHA-256 also where the repository was empty at first', async () => {
+      const modern = GitRepository.create(join(folder, `empty-${mirrors}.git`), 'sha256');
+      const copy = mirrorOf(modern);
+      expect(await copy.fetchBranch('main')).toBeNull();
+      const sha = modern.commit({ 'a.yaml': 'a' });
+      expect(await copy.fetchBranch('main')).toBe(sha);
+    });
+
+    it('has nothing while it cannot be made, and says why', async () => {
+      const away = GitRepository.create(join(folder, `away-${mirrors}.git`));
+      const copy = mirrorOf(away);
+      rmSync(away.dir, { recursive: true });
+      await expect(copy.fetchBranch('main')).rejects.toThrow(
+        /does not appear to be a git repository|not exist/,
+      );
+      expect(await copy.resolve('refs/heads/main')).toBeNull();
+    });
+
     it('is made again after its folder was deleted', async () => {
       const sha = repository.commit({ 'a.yaml': 'a' });
       await mirror.fetchBranch('main');

@@ -1,5 +1,5 @@
 /** A bare copy of a repository in the cache. It may be deleted at any time: what it holds can be fetched again. */
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { StalledError } from '../core/errors.ts';
 import { GitError, git, type Remote } from './git.ts';
@@ -11,10 +11,18 @@ import { ObjectReader } from './objects.ts';
  */
 export type LocateRemote = (url: string | null) => Promise<Remote>;
 
+/** Pushes after which a mirror is tidied. */
+const PUSHES_A_TIDYING = 200;
+
 export class Mirror {
   readonly dir: string;
   readonly #locate: LocateRemote;
   #url: string | null = null;
+  #pushes = 0;
+  /** Whether it is there, in the format of the repository. */
+  #isMade = false;
+  /** Two that find it missing at once make it once. */
+  #making: Promise<void> | null = null;
 
   constructor(cache: string, name: string, locate: LocateRemote) {
     this.dir = join(cache, `${name}.git`);
@@ -114,12 +122,26 @@ export class Mirror {
 
   /** @returns the object a ref of the mirror points to; null where it is not there */
   async resolve(ref: string): Promise<string | null> {
+    if (!this.#exists()) return null;
     try {
       return (await git(['rev-parse', '--verify', '--quiet', ref], { dir: this.dir })).toString().trim();
     } catch (error) {
       if (error instanceof GitError && error.code === 1) return null;
       throw error;
     }
+  }
+
+  /**
+   * To be called after each push from here: neither fast-import nor push ever tidies.
+   * @param failed told why a tidying failed, which costs nothing but space
+   */
+  tidy(failed: (error: unknown) => void): void {
+    this.#pushes += 1;
+    if (this.#pushes % PUSHES_A_TIDYING !== 0) return;
+    // Not waited for: objects that are made meanwhile are too young to be removed.
+    git(['-c', 'gc.auto=6700', 'gc', '--auto', '--quiet'], { dir: this.dir, timeout: 3_600_000 }).catch(
+      failed,
+    );
   }
 
   /** @returns a reader of the mirror's objects, for the caller to close */
@@ -129,18 +151,42 @@ export class Mirror {
 
   async #ready(): Promise<Remote> {
     const remote = await this.remote();
-    if (!existsSync(join(this.dir, 'HEAD'))) {
-      const format = await objectFormat(remote);
-      mkdirSync(this.dir, { recursive: true });
-      await git(['init', '--quiet', '--bare', '--template=', `--object-format=${format}`, '--', this.dir]);
-    }
+    this.#making ??= this.#make(remote).finally(() => {
+      this.#making = null;
+    });
+    await this.#making;
     return remote;
+  }
+
+  async #make(remote: Remote): Promise<void> {
+    if (this.#isMade && this.#exists()) return;
+    this.#isMade = this.#exists() && (await this.#hasRefs());
+    if (this.#isMade) return;
+    const format = await objectFormat(remote);
+    // One that was made while there was nothing to tell the format by may be of the wrong one.
+    if (format !== null) rmSync(this.dir, { recursive: true, force: true });
+    mkdirSync(this.dir, { recursive: true });
+    const flag = `--object-format=${format ?? 'sha1'}`;
+    await git(['init', '--quiet', '--bare', '--template=', flag, '--', this.dir]);
+    this.#isMade = format !== null;
+  }
+
+  #exists(): boolean {
+    return existsSync(join(this.dir, 'HEAD'));
+  }
+
+  async #hasRefs(): Promise<boolean> {
+    return (await git(['for-each-ref', '--count=1'], { dir: this.dir })).length > 0;
   }
 }
 
-/** Repositories of SHA-256 can only be copied into such, and show themselves by the length of their names. */
-async function objectFormat(remote: Remote): Promise<'sha1' | 'sha256'> {
-  const listed = await git(['ls-remote', '--', remote.url, 'HEAD', 'refs/heads/*'], { remote });
+/**
+ * Repositories of SHA-256 can only be copied into such, and show themselves by the length of their names.
+ * @returns null where there is nothing to tell it by
+ */
+async function objectFormat(remote: Remote): Promise<'sha1' | 'sha256' | null> {
+  const listed = await git(['ls-remote', '--', remote.url], { remote });
+  if (listed.length === 0) return null;
   return /^[0-9a-f]{64}\t/.test(listed.toString()) ? 'sha256' : 'sha1';
 }
 

@@ -132,10 +132,12 @@ describe('a planned rollout', () => {
     expect(await runStage(deliver)).toBe(0);
     site.clock.now += site.interval;
     expect(await runStage(deliver)).toBe(1);
+    site.clock.now += 10_000;
     await site.store.rollouts.lookAtPullRequests(['pull requests/fleet']);
     expect(await runStage(deliver)).toBe(1);
     expect((await site.rollout(id)).transitions).toHaveLength(2);
     outcome = { kind: 'cancelled', message: 'Cancelled: !12 was closed without being merged' };
+    site.clock.now += 10_000;
     await site.store.rollouts.lookAtPullRequests(['pull requests/fleet']);
     await runStage(deliver);
     expect(await site.rollout(id)).toMatchObject({

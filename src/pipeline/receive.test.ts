@@ -71,14 +71,22 @@ describe('a delivery', () => {
     const lookAtPullRequests = async (destinations: readonly string[]) => void looked.push(destinations);
     const store = { ...site.store, rollouts: { ...site.store.rollouts, lookAtPullRequests } };
     const receive = createReceive({ ...site, store });
-    const changed = { kind: 'changed', repository: 'plain:fleet', reason: '#12 was merged' } as const;
+    const changed = {
+      kind: 'changed',
+      what: 'pullRequest',
+      repository: 'plain:fleet',
+      reason: '#12 merged',
+    } as const;
     expect(await receive(forgeThatSays(changed), NOTHING)).toEqual({
       status: 'ignored',
-      reason: '#12 was merged: no ref moved, and who waits for it looks now',
+      reason: '#12 merged; no ref moved, and who waits for it looks now',
     });
     expect(looked).toEqual([['pull requests/fleet']]);
     expect(await site.events()).toEqual([]);
-    expect(await site.store.repositories.claimListings(10, NOON + 1)).toContain('plain:fleet');
+    expect(await site.store.repositories.claimListings(10, NOON + 1)).toEqual([]);
+    await receive(forgeThatSays({ ...changed, what: 'name', reason: 'renamed' }), NOTHING);
+    expect(looked).toHaveLength(1);
+    expect(await site.store.repositories.claimListings(10, NOON + 1)).toEqual(['plain:fleet']);
     const pushed = move({ repository: 'plain:fleet', ref: 'refs/heads/main' });
     await receive(site.forge, site.forge.delivery(pushed));
     expect(looked[1]).toEqual(['pull requests/fleet']);

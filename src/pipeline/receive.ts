@@ -18,8 +18,11 @@ export type Receive = (forge: Forge, request: WebhookRequest) => Promise<Receive
 
 export interface ReceiveDeps {
   store: Store;
-  /** The destinations (core/rollout.ts) whose pull requests are in a repository. */
-  pullRequestsIn: (repository: string) => readonly string[];
+  /**
+   * The destinations (core/rollout.ts) whose pull requests are in a repository.
+   * @param move only where it may be the end of one: a move of the branch they go to, or a deletion of theirs
+   */
+  pullRequestsIn: (repository: string, move?: RefMove) => readonly string[];
   log: Log;
 }
 
@@ -43,11 +46,11 @@ export function createReceive({ store, pullRequestsIn, log }: ReceiveDeps): Rece
       return { status: 'ignored', reason: delivery.reason };
     }
     if (delivery.kind === 'changed') {
-      const { repository, reason } = delivery;
+      const { what, repository, reason } = delivery;
       log.info({ repository, reason }, 'something else of a repository changed');
-      await store.repositories.lookAgain(repository);
-      await store.rollouts.lookAtPullRequests(pullRequestsIn(repository));
-      return { status: 'ignored', reason: `${reason}: no ref moved, and who waits for it looks now` };
+      if (what === 'name') await store.repositories.lookAgain(repository);
+      else await store.rollouts.lookAtPullRequests(pullRequestsIn(repository));
+      return { status: 'ignored', reason: `${reason}; no ref moved, and who waits for it looks now` };
     }
     const answers: Received[] = [];
     for (const move of delivery.moves) {
@@ -56,9 +59,9 @@ export function createReceive({ store, pullRequestsIn, log }: ReceiveDeps): Rece
         await take(move, delivery.id === null ? null : `${forge.name} ${delivery.id} ${move.ref}`),
       );
     }
-    // A merge moves the branch it goes to, and a request ends with its branch.
-    for (const repository of new Set(delivery.moves.map((move) => move.repository)))
-      await store.rollouts.lookAtPullRequests(pullRequestsIn(repository));
+    await store.rollouts.lookAtPullRequests(
+      delivery.moves.flatMap((move) => pullRequestsIn(move.repository, move)),
+    );
     // One answer for all: the first event, if there is one.
     const telling = answers.find(({ status }) => status !== 'ignored') ?? answers[0];
     return telling ?? { status: 'ignored', reason: 'the delivery names no branch or tag' };

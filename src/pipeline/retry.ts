@@ -41,11 +41,11 @@ export interface Failure {
 export function failureOf(rollout: Rollout, error: unknown, now: number): Failure {
   const { attempts, waitingSince, updatedAt } = rollout;
   if (error instanceof StalledError) return final('failed', error.message);
-  if (error instanceof WaitingError)
-    return {
-      change: { message: error.message, dueAt: now + error.after, attempts: 0, waitingSince: null },
-      bug: null,
-    };
+  if (error instanceof WaitingError) {
+    const change = { dueAt: now + error.after, attempts: 0, waitingSince: null };
+    // Who waits for people waits for them all the same, and a limit of the forge's is not their concern.
+    return { change: rollout.pullRequest ? change : { ...change, message: error.message }, bug: null };
+  }
   const since = waitingSince ?? now;
   const again = { attempts: attempts + 1, waitingSince: since, dueAt: now + backoff(attempts) };
   if (isBug(error)) {

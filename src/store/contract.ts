@@ -288,6 +288,45 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
       });
     });
 
+    describe('a move that a webhook told and the forge does not show', () => {
+      const move = (before: string | null, after: string | null) => ({
+        repository: IRIS,
+        projectId: null,
+        ref: 'refs/tags/v1.0.0',
+        before,
+        after,
+      });
+      const record = (
+        before: string | null,
+        after: string | null,
+        source: 'webhook' | 'reading' | 'listing',
+      ) => store.events.record(move(before, after), source, null);
+
+      it('is taken back without an event, so that nothing is deployed anew', async () => {
+        const real = await record(null, A, 'webhook');
+        await record(A, B, 'webhook');
+        const seen = await record(B, A, 'reading');
+        expect(seen).toEqual({ ...real, outcome: 'repeat' });
+        expect(await record(B, A, 'reading')).toMatchObject({ outcome: 'repeat' });
+        expect(await record(A, C, 'webhook')).toMatchObject({ outcome: 'new', event: { kind: 'moved' } });
+      });
+
+      it('of a ref of the baseline is taken back too', async () => {
+        await store.repositories.scheduleListings([IRIS]);
+        const listed = [{ ref: 'refs/tags/v1.0.0', sha: A, object: A }];
+        await store.repositories.applyListing(await store.repositories.snapshot(IRIS), listed, 0);
+        await record(null, B, 'webhook');
+        expect(await record(B, A, 'listing')).toEqual({ outcome: 'ignored' });
+      });
+
+      it('was a move and one back where something came of it', async () => {
+        await rollOut(store, { sha: A });
+        const { id } = await one(rollOut(store, { sha: B }));
+        await store.rollouts.advance(id, planned());
+        expect(await record(B, A, 'reading')).toMatchObject({ outcome: 'new', event: { sha: A } });
+      });
+    });
+
     describe('a listing', () => {
       type Refs = Readonly<Record<string, string | ListedRef>>;
       const listed = (refs: Refs): ListedRef[] =>
@@ -312,7 +351,9 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         harness.clock.now = NOON + 30_000;
         expect(await store.repositories.claimListings(10, NOON + 600_000)).toEqual([IRIS]);
         const later = await store.repositories.snapshot(IRIS);
-        expect(await store.repositories.applyListing(later, old, 30_000)).toBe(2);
+        // That the branch moved was never so: it is where it was, and that is no event.
+        expect(await store.repositories.applyListing(later, old, 30_000)).toBe(1);
+        expect(await history('refs/heads/main')).toEqual([`moved ${B}`]);
         expect(await history('refs/tags/v2')).toEqual([`created ${B}`, 'deleted']);
       });
 
@@ -662,21 +703,31 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         await store.rollouts.advance(id, planned(TARGET, { via: 'pullRequest' }));
         const wait = async () => {
           expect(await claimed()).toEqual(['v1.0.0']);
-          return store.rollouts.advance(id, { message: 'Waiting for !7', pullRequest, dueAt: NOON + 1000 });
+          return store.rollouts.advance(id, {
+            message: 'Waiting for !7',
+            pullRequest,
+            dueAt: NOON + 600_000,
+          });
         };
         expect(await wait()).toMatchObject({ phase: 'pending', pullRequest, receipt: null });
         await store.rollouts.lookAtPullRequests([]);
         await store.rollouts.lookAtPullRequests(['gitops/fleet', 'pull requests/edge']);
         expect(await claimed()).toEqual([]);
         await store.rollouts.lookAtPullRequests(['pull requests/fleet']);
+        expect(await claimed()).toEqual([]);
+        harness.clock.now = NOON + 10_000;
         expect(await claimed()).toEqual(['v1.0.0']);
         await store.rollouts.lookAtPullRequests(['pull requests/fleet']);
-        await store.rollouts.advance(id, { message: 'Waiting for !7', dueAt: NOON + 1000 });
-        await wait();
+        await store.rollouts.advance(id, { message: 'Waiting for !7', dueAt: NOON + 600_000 });
         expect(await claimed()).toEqual([]);
-        expect(await store.rollouts.get(id)).toMatchObject({ pullRequest });
+        harness.clock.now = NOON + 20_000;
+        expect(await claimed()).toEqual(['v1.0.0']);
+        await store.rollouts.advance(id, { message: 'Waiting for !7', dueAt: NOON + 600_000 });
+        harness.clock.now = NOON + 60_000;
+        expect(await claimed()).toEqual([]);
         await store.rollouts.lookAtPullRequests('all');
         expect(await claimed()).toEqual(['v1.0.0']);
+        expect(await store.rollouts.get(id)).toMatchObject({ pullRequest });
       });
 
       it('never gives one rollout to two that claim at once', async () => {

@@ -39,6 +39,9 @@ export interface RefsTable {
   counter: number;
   /** The event this position made; null for a baseline, which silences none. */
   event_id: string | null;
+  /** Where it stood before that event, and the event of that position: what somebody told may turn out not to be so. */
+  was_sha: string | null;
+  was_event_id: string | null;
 }
 
 export interface EventsTable {

@@ -177,6 +177,8 @@ export async function recordMove(
     .executeTakeFirst();
   const first = await toldBefore(trx, move, delivery, known);
   if (first) return { outcome: 'repeat', event: eventOf(first) };
+  const back = source === 'webhook' || !known ? null : await putBack(trx, known, after);
+  if (back) return back;
   const current = known?.sha ?? null;
   const counter = (known?.counter ?? 0) + 1;
   if (after === null && current === null) {
@@ -201,8 +203,36 @@ export async function recordMove(
     })
     .returningAll()
     .executeTakeFirstOrThrow();
-  await place(trx, { repository, ref, sha: after, counter, event_id: event.id });
+  const was = { was_sha: current, was_event_id: known?.event_id ?? null };
+  await place(trx, { repository, ref, sha: after, counter, event_id: event.id, ...was });
   return { outcome: 'new', event: eventOf(event) };
+}
+
+/**
+ * A webhook told of a move, and the forge shows that the ref is where it was before: nothing has advanced. Otherwise
+ * whoever may sign webhooks could have an old version deployed over a newer one by a move that never was.
+ * @param after where the forge shows the ref
+ * @returns null where that is not so, or something has come of what was told
+ */
+async function putBack(
+  trx: Transaction<Schema>,
+  known: Selectable<RefsTable>,
+  after: string | null,
+): Promise<Recorded | null> {
+  const { repository, ref, counter, event_id, was_sha, was_event_id } = known;
+  if (after === null || event_id === null || after !== was_sha || after === known.sha) return null;
+  const followed = await trx
+    .selectFrom('rollouts')
+    .select('id')
+    .where('event_id', '=', event_id)
+    .where('plan', 'is not', null)
+    .executeTakeFirst();
+  const events = trx.selectFrom('events').selectAll();
+  const told = await events.where('id', '=', event_id).executeTakeFirst();
+  if (followed || told?.source !== 'webhook' || told.sha === null) return null;
+  await place(trx, { repository, ref, sha: after, counter: counter + 1, event_id: was_event_id });
+  const first = await events.where('id', '=', was_event_id).executeTakeFirst();
+  return first ? { outcome: 'repeat', event: eventOf(first) } : { outcome: 'ignored' };
 }
 
 /**
@@ -234,9 +264,13 @@ function kindOf(before: string | null, current: string | null, after: string | n
   return before !== null || (current !== null && current !== after) ? 'moved' : 'created';
 }
 
-/** Stores where a ref stands. */
-export async function place(trx: Transaction<Schema>, position: Selectable<RefsTable>): Promise<void> {
-  const { repository, ref, ...where } = position;
+type Position = Omit<Selectable<RefsTable>, 'was_sha' | 'was_event_id'> &
+  Partial<Pick<RefsTable, 'was_sha' | 'was_event_id'>>;
+
+/** Stores where a ref stands. What it was before is forgotten where that is not said. */
+export async function place(trx: Transaction<Schema>, position: Position): Promise<void> {
+  const { repository, ref, ...stands } = position;
+  const where = { was_sha: null, was_event_id: null, ...stands };
   await trx
     .insertInto('refs')
     .values({ repository, ref, ...where })

@@ -100,24 +100,38 @@ function oneTimeline(
   followed: ReadonlySet<string>,
 ): { last: Told | undefined; repeats: string[] } {
   const story: Told[] = [];
+  /** Where the newest event of a move stands in the story. */
+  const places = new Map<string, number>();
   const repeats: string[] = [];
   for (const event of events) {
-    const first = toldIn(story, event);
+    const at = toldAt(story, places, event);
+    const first = at === undefined ? undefined : story[at];
     const spares = first ? [event, first].filter(({ id }) => !followed.has(id)) : [];
     const isLast = first === story.at(-1);
     const spare = (isLast && spares.find(({ repository }) => repository === former)) || spares[0];
     if (spare) repeats.push(spare.id);
-    if (!first || (!spare && first.repository === event.repository)) story.push(event);
-    else if (spare === first) story[story.indexOf(first)] = event;
+    if (!first || (!spare && first.repository === event.repository)) {
+      places.set(moveOf(event), story.length);
+      story.push(event);
+    } else if (spare === first && at !== undefined) story[at] = event;
   }
   return { last: story.at(-1), repeats };
 }
 
-function toldIn(story: readonly Told[], { before, sha }: Told): Told | undefined {
+const moveOf = ({ before, sha }: Told): string => `${before} ${sha}`;
+
+/** @returns where in the story an event was told before */
+function toldAt(
+  story: readonly Told[],
+  places: ReadonlyMap<string, number>,
+  event: Told,
+): number | undefined {
   const last = story.at(-1);
-  if (!last || last.sha === sha) return last;
+  if (!last) return undefined;
+  const { before, sha } = event;
+  if (last.sha === sha) return story.length - 1;
   if (sha === null || last.sha === null || last.sha === before) return undefined;
-  return story.findLast((event) => event.sha === sha && event.before === before);
+  return places.get(moveOf(event));
 }
 
 /** A former name no longer knows the refs whose events are not there any more. */
@@ -179,20 +193,28 @@ async function writeAgain(trx: Trx, at: number, { repository, sha, context }: Sp
     .execute();
 }
 
+/** Events of one statement: databases bound the values of each. */
+const ROWS = 1000;
+
 /**
  * Drops events that repeat another, with their rollouts, which had not begun.
  * @returns what those may have said on commits
  */
 async function drop(trx: Trx, events: readonly string[]): Promise<Spoken[]> {
-  if (events.length === 0) return [];
-  const rollouts = trx.selectFrom('rollouts').select('id').where('event_id', 'in', events);
-  const spoken = await trx
-    .deleteFrom('reports')
-    .where('rollout_id', 'in', rollouts)
-    .returning(['repository', 'sha', 'context'])
-    .execute();
-  await trx.deleteFrom('transitions').where('rollout_id', 'in', rollouts).execute();
-  await trx.deleteFrom('rollouts').where('event_id', 'in', events).execute();
-  await trx.deleteFrom('events').where('id', 'in', events).execute();
+  const spoken: Spoken[] = [];
+  for (let from = 0; from < events.length; from += ROWS) {
+    const some = events.slice(from, from + ROWS);
+    const rollouts = trx.selectFrom('rollouts').select('id').where('event_id', 'in', some);
+    spoken.push(
+      ...(await trx
+        .deleteFrom('reports')
+        .where('rollout_id', 'in', rollouts)
+        .returning(['repository', 'sha', 'context'])
+        .execute()),
+    );
+    await trx.deleteFrom('transitions').where('rollout_id', 'in', rollouts).execute();
+    await trx.deleteFrom('rollouts').where('event_id', 'in', some).execute();
+    await trx.deleteFrom('events').where('id', 'in', some).execute();
+  }
   return spoken;
 }

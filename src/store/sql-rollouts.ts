@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Selectable, SelectQueryBuilder, Transaction } from 'kysely';
+import type { ExpressionBuilder, Selectable, SelectQueryBuilder, Transaction } from 'kysely';
 import { StalledError } from '../core/errors.ts';
 import { isFullSha, shortSha } from '../core/ref-event.ts';
 import { destinationOf, formatTarget, type Rollout, statusContext, type Target } from '../core/rollout.ts';
@@ -9,6 +9,9 @@ import { pageOf } from './sql-events.ts';
 import type { RolloutChange, RolloutStore } from './store.ts';
 
 type Row = Selectable<RolloutsTable>;
+
+/** Milliseconds between two looks at a pull request, whoever tells of it: each costs requests of the forge's budget. */
+const BETWEEN_LOOKS = 10_000;
 
 export function createRolloutStore({ db, write, now, instance, changed }: SqlContext): RolloutStore {
   return {
@@ -44,7 +47,7 @@ export function createRolloutStore({ db, write, now, instance, changed }: SqlCon
       if (destinations.length === 0) return;
       let update = db
         .updateTable('rollouts')
-        .set({ due_at: now(), hinted: 1 })
+        .set((e) => ({ due_at: notBefore(e, now()), hinted: 1 }))
         .where('stage', '=', 'deliver')
         .where('pull_request', 'is not', null);
       if (destinations !== 'all') update = update.where('destination', 'in', destinations);
@@ -89,6 +92,14 @@ export function createRolloutStore({ db, write, now, instance, changed }: SqlCon
     },
   };
 }
+
+const notBefore = (e: ExpressionBuilder<Schema, 'rollouts'>, at: number) =>
+  e
+    .case()
+    .when('updated_at', '>', at - BETWEEN_LOOKS)
+    .then(e('updated_at', '+', BETWEEN_LOOKS))
+    .else(at)
+    .end();
 
 async function advance(
   trx: Transaction<Schema>,
@@ -212,8 +223,8 @@ async function write(trx: Transaction<Schema>, at: number, row: Row, change: Rol
       ...(waitingSince !== undefined && { waiting_since: waitingSince }),
       ...(policyRevision !== undefined && { policy_revision: policyRevision }),
       ...(ends && { finished_at: at }),
-      // What somebody told about since the claim is looked at at once.
-      due_at: row.hinted === 1 ? at : (dueAt ?? at),
+      // What somebody told about since the claim is looked at again soon.
+      due_at: row.hinted === 1 ? at + BETWEEN_LOOKS : (dueAt ?? at),
       updated_at: at,
       lease: keepLease && !ends ? row.lease : null,
     })

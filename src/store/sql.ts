@@ -6,6 +6,7 @@ import { createGroupCommit } from './group-commit.ts';
 import * as initial from './migrations/0001-initial.ts';
 import * as pullRequests from './migrations/0002-pull-requests.ts';
 import * as renames from './migrations/0003-renames.ts';
+import * as doubtedMoves from './migrations/0004-doubted-moves.ts';
 import * as observation from './migrations/0005-observation.ts';
 import type { Schema } from './schema.ts';
 import type { SqlContext } from './sql-context.ts';
@@ -22,6 +23,7 @@ const MIGRATIONS = {
   '0001-initial': initial,
   '0002-pull-requests': pullRequests,
   '0003-renames': renames,
+  '0004-doubted-moves': doubtedMoves,
   '0005-observation': observation,
 };
 

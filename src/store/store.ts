@@ -193,7 +193,10 @@ export interface RolloutStore {
    *   gone, as one of two that a rename showed to be the same
    */
   advance(id: string, change: RolloutChange): Promise<Rollout | null>;
-  /** Makes rollouts due now that wait for their pull requests at some destinations: one may have been merged. */
+  /**
+   * Makes rollouts due that wait for their pull requests at some destinations, since one may have been merged: now, or ten
+   * seconds after they were looked at last.
+   */
   lookAtPullRequests(destinations: readonly string[] | 'all'): Promise<void>;
   /** @returns those of the given rollouts that are not final: what may still be delivered */
   stillWanted(ids: readonly string[]): Promise<Set<string>>;

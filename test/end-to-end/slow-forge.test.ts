@@ -43,11 +43,16 @@ test('a forge that accepts connections and never answers delays no other', async
     }
     const sha = await site.tag('ml/iris', 'v1');
     expect(await site.deliver('ml/iris', 'refs/tags/v1', sha, 'iris')).toBe(202);
-    await until(async () => {
-      const response = await fetch(`${site.url}/api/v1/rollouts?repository=plain:ml/iris`);
-      const { items } = (await response.json()) as { items: { phase: string }[] };
-      return items[0]?.phase === 'delivered';
-    });
+    await until(
+      async () => {
+        const response = await fetch(`${site.url}/api/v1/rollouts?repository=plain:ml/iris`);
+        const { items } = (await response.json()) as { items: { phase: string }[] };
+        return items[0]?.phase === 'delivered';
+        // What hangs is given up after 30 seconds, and would let others go then.
+      },
+      20,
+      20_000,
+    );
     expect(sockets.size).toBeGreaterThan(0);
   } finally {
     await site.remove();

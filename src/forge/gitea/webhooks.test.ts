@@ -259,6 +259,7 @@ describe('a change of a pull request', () => {
     (action) => {
       expect(take('pull_request', told({ action }))).toEqual({
         kind: 'changed',
+        what: 'pullRequest',
         repository: 'gitea:platform/fleet',
         reason: `pull request #12 was ${action}`,
       });

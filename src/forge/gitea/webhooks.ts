@@ -104,7 +104,12 @@ function readPullRequest(
     return ignored(`the action ${printable(action)} of a pull request is not used`);
   const path = repository.full_name;
   checkPath(path);
-  return { kind: 'changed', repository: `${forge}:${path}`, reason: `pull request #${number} was ${action}` };
+  return {
+    kind: 'changed',
+    what: 'pullRequest',
+    repository: `${forge}:${path}`,
+    reason: `pull request #${number} was ${action}`,
+  };
 }
 
 const named = (forge: string, { id, full_name }: z.output<typeof pushSchema>['repository']) => ({

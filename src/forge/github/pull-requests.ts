@@ -10,21 +10,24 @@ import { type Answer, wordsOf } from './connection.ts';
 const TITLE_LIMIT = 256;
 const TEXT_LIMIT = 65_536;
 /** Each has its text and says all of its repositories twice: more on a page could be too large to read. */
-const PER_PAGE = 25;
+const PER_PAGE = 80;
 
 const repositoryId = z.union([z.number(), z.bigint()]);
-const pullRequestSchema = z.object({
-  number: z.int().positive(),
-  html_url: z.string(),
-  state: z.enum(['open', 'closed']),
-  merged_at: z.string().nullish(),
-  merge_commit_sha: z.string().nullish(),
-  title: z.string(),
-  body: z.string().nullish(),
-  /** The repository is null once its fork is deleted. */
-  head: z.object({ ref: z.string(), repo: z.object({ id: repositoryId }).nullable() }),
-  base: z.object({ ref: z.string(), repo: z.object({ id: repositoryId }) }),
-});
+const pullRequestSchema = z
+  .object({
+    number: z.int().positive(),
+    html_url: z.string(),
+    state: z.enum(['open', 'closed']),
+    merged_at: z.string().nullish(),
+    merge_commit_sha: z.string().nullish(),
+    title: z.string(),
+    body: z.string().nullish(),
+    /** The repository is null once its fork is deleted. */
+    head: z.object({ ref: z.string(), repo: z.object({ id: repositoryId }).nullable() }),
+    base: z.object({ ref: z.string(), repo: z.object({ id: repositoryId }) }),
+  })
+  // Of an open one it is a trial, made anew whenever its base moves.
+  .transform((told) => (told.state === 'open' ? { ...told, merge_commit_sha: null } : told));
 type Told = z.infer<typeof pullRequestSchema>;
 
 /** @param forge its name in modelhook.yaml */

@@ -155,18 +155,19 @@ describe('a webhook of GitHub', () => {
     const head = { ref: 'modelhook/prod/iris', repo: { id: 2, full_name: 'eve/iris' } };
     expect(tell('pull_request', { number: 7, action: 'closed', pull_request: { head } })).toEqual({
       kind: 'changed',
+      what: 'pullRequest',
       repository: 'github:ml/iris',
       reason: 'pull request #7: closed',
     });
-    expect(tell('pull_request', { number: 7, action: '<b>' })).toMatchObject({
-      reason: 'pull request #7 changed',
-    });
+    for (const action of ['labeled', 'assigned', 'review_requested', '<b>'])
+      expect(tell('pull_request', { number: 7, action })).toMatchObject({ kind: 'ignored' });
   });
 
   it.each(['renamed', 'transferred'])('tells that a repository was %s, by its new name', (action) => {
     const changes = { repository: { name: { from: 'old-iris' } } };
     expect(tell('repository', { action, changes })).toEqual({
       kind: 'changed',
+      what: 'name',
       repository: 'github:ml/iris',
       reason: `the repository was ${action}`,
     });

@@ -105,6 +105,9 @@ function verify(secrets: readonly string[], signature: string | undefined, body:
     );
 }
 
+/** Labels, reviewers and the like change nothing for who waits for a request. */
+const PULL_REQUEST_ACTIONS = ['opened', 'closed', 'reopened', 'edited', 'synchronize'];
+
 /** Only a word of GitHub's own kind is repeated. */
 const isWord = (word: string): boolean => /^[a-z_]{1,50}$/.test(word);
 const eventName = (event: string): string => (isWord(event) ? `the event ${event}` : 'the event');
@@ -119,11 +122,13 @@ function checkRepository(path: string): void {
 function readPullRequest(forge: string, told: z.infer<typeof pullRequestSchema>): WebhookDelivery {
   const { action, number: pullRequest, repository: of } = told;
   checkRepository(of.full_name);
-  const what = isWord(action) ? `: ${action}` : ' changed';
+  if (!PULL_REQUEST_ACTIONS.includes(action))
+    return ignored('the pull request is what it was to who waits for it');
   return {
     kind: 'changed',
+    what: 'pullRequest',
     repository: `${forge}:${of.full_name}`,
-    reason: `pull request #${pullRequest}${what}`,
+    reason: `pull request #${pullRequest}: ${action}`,
   };
 }
 
@@ -133,7 +138,12 @@ function readRepository(forge: string, told: z.infer<typeof repositorySchema>): 
   checkRepository(of.full_name);
   if (action !== 'renamed' && action !== 'transferred')
     return ignored('the event repository tells of no new name');
-  return { kind: 'changed', repository: `${forge}:${of.full_name}`, reason: `the repository was ${action}` };
+  return {
+    kind: 'changed',
+    what: 'name',
+    repository: `${forge}:${of.full_name}`,
+    reason: `the repository was ${action}`,
+  };
 }
 
 function readPush(forge: string, id: string | null, push: Push): WebhookDelivery {

@@ -37,9 +37,9 @@ export function createGitLabPullRequests(forge: string, api: GitLabApi): PullReq
         `GitLab does not find the merge request in ${repository}${await api.wordsOf(response)}`,
       );
     if (status === 400 || status === 422)
-      return new StalledError(
-        `GitLab refuses the merge request in ${repository}${await api.wordsOf(response)}`,
-        'correct what it names',
+      // Also of a branch that was pushed a moment ago and is not known everywhere yet.
+      return new Error(
+        `GitLab refuses the merge request in ${repository}${await api.wordsOf(response)}; correct what it names`,
       );
     return api.unreadable(repository, response);
   }

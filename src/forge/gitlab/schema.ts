@@ -19,7 +19,11 @@ export const mergeRequestHookSchema = z.object({
   /** The project that has it, not the fork it may come from. */
   project: z.object({ path_with_namespace: text }, { error: 'must be there, as an object' }),
   object_attributes: z.object(
-    { iid: id, action: z.string({ error: 'must be text' }).nullish() },
+    {
+      iid: id,
+      action: z.string({ error: 'must be text' }).nullish(),
+      oldrev: z.string({ error: 'must be text' }).nullish(),
+    },
     { error: 'must be there, as an object' },
   ),
 });

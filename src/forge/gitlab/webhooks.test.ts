@@ -309,12 +309,22 @@ describe('a merge request', () => {
     [undefined, 'changed'],
     ['__proto__', 'changed'],
   ])('whose action is %j tells of the project that has it', (action, became) => {
-    const told = receive(withToken(JSON.stringify(mergeRequestBody(action, 'group/a/fleet', 12))));
-    expect(told).toEqual({
+    const body = mergeRequestBody(action, 'group/a/fleet', 12);
+    Object.assign(body['object_attributes'] ?? {}, { oldrev: 'a'.repeat(40) });
+    expect(receive(withToken(JSON.stringify(body)))).toEqual({
       kind: 'changed',
+      what: 'pullRequest',
       repository: 'gitlab:group/a/fleet',
       reason: `merge request !12 was ${became}`,
     });
+  });
+
+  it('whose title or labels alone were changed is ignored', () => {
+    expect(receive(withToken(JSON.stringify(mergeRequestBody('update', 'group/a/fleet', 12))))).toMatchObject(
+      {
+        kind: 'ignored',
+      },
+    );
   });
 
   it('of a fork tells of the project that it goes to', () => {
@@ -355,6 +365,7 @@ describe('a system hook', () => {
   it.each(['project_rename', 'project_transfer'])('with %s tells of the project by its new path', (name) => {
     expect(receive(system(name))).toEqual({
       kind: 'changed',
+      what: 'name',
       repository: 'gitlab:jsmith/underscore',
       reason: expect.stringMatching(/^the project was \w/),
     });

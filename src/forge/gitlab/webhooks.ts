@@ -100,20 +100,21 @@ function movesOf(forge: string, id: string | null, push: Push): WebhookDelivery 
   });
 }
 
-/** Title and labels change it, too: whoever looks sees that nothing is to be done. */
+/** A change of title or labels is an update without `oldrev`, which only a push to the branch brings. */
 function mergeRequestOf(forge: string, body: Record<string, unknown>): WebhookDelivery {
   const { project, object_attributes } = checked(mergeRequestHookSchema, body, TEMPLATE);
-  const { iid, action } = object_attributes;
+  const { iid, action, oldrev } = object_attributes;
+  if (action === 'update' && !oldrev) return ignored('the merge request is what it was to who waits for it');
   const became = ACTIONS.get(action ?? '') ?? 'changed';
-  return changed(forge, project.path_with_namespace, `merge request !${iid} was ${became}`);
+  return changed('pullRequest', forge, project.path_with_namespace, `merge request !${iid} was ${became}`);
 }
 
 /** The path is the new one. */
 function movedProjectOf(forge: string, body: Record<string, unknown>, reason: string): WebhookDelivery {
-  return changed(forge, checked(movedProjectSchema, body, TEMPLATE).path_with_namespace, reason);
+  return changed('name', forge, checked(movedProjectSchema, body, TEMPLATE).path_with_namespace, reason);
 }
 
-function changed(forge: string, path: string, reason: string): WebhookDelivery {
+function changed(what: 'name' | 'pullRequest', forge: string, path: string, reason: string): WebhookDelivery {
   checkPath(path);
-  return { kind: 'changed', repository: `${forge}:${path}`, reason };
+  return { kind: 'changed', what, repository: `${forge}:${path}`, reason };
 }

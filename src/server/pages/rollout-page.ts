@@ -102,10 +102,10 @@ ${fact('Rollout id', html`<code>${rollout.id}</code><span class="sub"><a href="$
 </dl></section>`;
 }
 
-function commitFacts({ receipt, plan }: Rollout): Html {
+function commitFacts({ receipt, pullRequest, plan }: Rollout): Html {
   const path = receipt?.path ?? plan?.path;
   return html`${receipt?.commit && fact('GitOps commit', html`<code>${receipt.commit}</code>${plan && html`<span class="sub">in ${plan.gitops}</span>`}`)}
-${receipt && receipt.commit === null && fact('GitOps commit', 'none: the file already had this content')}
+${receipt && receipt.commit === null && fact('GitOps commit', pullRequest ? 'the forge does not tell it' : 'none: the file already had this content')}
 ${path && fact('File', html`<code>${path}</code>`)}`;
 }
 
