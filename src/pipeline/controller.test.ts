@@ -59,6 +59,25 @@ describe('the journey of a tag', () => {
     expect(transitions.map(({ phase }) => phase)).toEqual(['pending', 'delivered']);
   });
 
+  it('leads back when the tag is deleted, where the policy says so', async () => {
+    const { site, iris, sha, controller } = await siteWithController();
+    site.policies.set = policySet('c0ffee', policyText({ onRefDelete: 'remove' }));
+    await running(controller, async () => {
+      await pushTag(site, iris, TAG, sha);
+      await vi.waitFor(() => expect(statusOf(site, iris, sha)).toMatchObject({ state: 'success' }));
+      site.forge.remove(iris, TAG);
+      const gone = site.forge.delivery({ repository: iris, ref: TAG, before: sha, after: null });
+      expect(await createReceive(site)(site.forge, gone)).toMatchObject({ status: 'stored' });
+      await vi.waitFor(() =>
+        expect(statusOf(site, iris, sha)).toMatchObject({
+          state: 'success',
+          description: expect.stringContaining('Removed from fleet'),
+        }),
+      );
+    });
+    expect(site.fleet.files.size).toBe(0);
+  });
+
   it('goes on where the rows are: what arrived before the start is done after it', async () => {
     const { site, iris, sha, controller } = await siteWithController();
     await pushTag(site, iris, TAG, sha);

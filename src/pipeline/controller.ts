@@ -4,6 +4,7 @@
  *   receive   a webhook is verified, stored and answered          receive.ts, called by the server
  *   match     event → one rollout for each policy that matches    match.ts
  *   resolve   ref and model card read → plan → manifest           resolve.ts (core/plan.ts, core/inference-service.ts)
+ *   remove    deleted ref → what it had brought is taken away     remove.ts, which goes on with deliver
  *   deliver   manifest → a commit on the GitOps repository,       deliver.ts (delivery/gitops.ts)
  *             or a pull request there that people merge                      (delivery/pull-request.ts)
  *   observe   what the cluster shows → ready, or failed           observe.ts (core/observation.ts, core/readiness.ts)
@@ -26,6 +27,7 @@ import { createListRefs } from './list-refs.ts';
 import { createMatch } from './match.ts';
 import { createObserve } from './observe.ts';
 import { createPolicyRefresh } from './refresh-policies.ts';
+import { createRemove } from './remove.ts';
 import { createReport } from './report.ts';
 import { createResolve } from './resolve.ts';
 import { createPersist } from './retry.ts';
@@ -71,6 +73,7 @@ export function createController(deps: ControllerDeps): Controller {
   const stages: readonly Stage[] = [
     createMatch({ ...shared, refreshPolicies: refresh.now }),
     createResolve(shared),
+    createRemove(shared),
     createDeliver(shared),
     observe,
     createReport(shared),

@@ -14,7 +14,7 @@ import {
   type Rollout,
   type Target,
 } from '../core/rollout.ts';
-import type { Delivery, DeliveryOutcome, DeliveryTarget } from '../delivery/target.ts';
+import type { DeliveryOutcome, DeliveryTarget, Errand } from '../delivery/target.ts';
 import type { RolloutChange } from '../store/store.ts';
 import { type SettleDeps, settleFailure } from './retry.ts';
 import type { Stage } from './stage.ts';
@@ -38,7 +38,8 @@ export interface DeliverDeps extends SettleDeps {
   interval: number;
 }
 
-type Planned = Rollout & { plan: PlanSummary; target: Target; manifest: string };
+/** Without a manifest it removes what is there. */
+type Planned = Rollout & { plan: PlanSummary; target: Target };
 
 export function createDeliver(deps: DeliverDeps): Stage {
   const { store, targets, clusters, interval, persist, now, log } = deps;
@@ -49,7 +50,7 @@ export function createDeliver(deps: DeliverDeps): Stage {
 
   async function deliver(destination: string, batch: readonly Planned[]): Promise<void> {
     try {
-      const outcomes = await targetOf(destination, batch).deliver(await deliveriesOf(batch), (ids) =>
+      const outcomes = await targetOf(destination, batch).deliver(await errandsOf(batch), (ids) =>
         persist(() => store.rollouts.stillWanted(ids)),
       );
       await Promise.all(batch.map((rollout) => settle(rollout, outcomes.get(rollout.id))));
@@ -79,11 +80,11 @@ export function createDeliver(deps: DeliverDeps): Stage {
         );
   }
 
-  async function deliveriesOf(batch: readonly Planned[]): Promise<Delivery[]> {
+  async function errandsOf(batch: readonly Planned[]): Promise<Errand[]> {
     const repositories = [...new Set(batch.map(({ repository }) => repository))];
     const formerNames = await store.repositories.formerNames(repositories);
     return batch.map((rollout) =>
-      deliveryOf(rollout, deps.publicUrl(), formerNames.get(rollout.repository) ?? []),
+      errandOf(rollout, deps.publicUrl(), formerNames.get(rollout.repository) ?? []),
     );
   }
 
@@ -113,6 +114,12 @@ export function createDeliver(deps: DeliverDeps): Stage {
               },
         );
         log.info({ rollout: rollout.id, commit: receipt.commit, path: receipt.path }, 'rollout delivered');
+        return;
+      }
+      case 'removed': {
+        const { receipt, message } = outcome;
+        await advance({ phase: 'delivered', stage: null, receipt, message });
+        log.info({ rollout: rollout.id, commit: receipt.commit, path: receipt.path }, 'rollout removed it');
         return;
       }
       case 'proposed': {
@@ -154,14 +161,16 @@ export function createDeliver(deps: DeliverDeps): Stage {
   };
 }
 
-/** Every rollout in this stage is: the resolve stage stores all three together. */
+/** Every rollout in this stage is: plan and target are stored together, and the manifest with them where there is one. */
 const isPlanned = (rollout: Rollout): rollout is Planned =>
-  rollout.plan !== null && rollout.target !== null && rollout.manifest !== null;
+  rollout.plan !== null &&
+  rollout.target !== null &&
+  (rollout.manifest === null) === (rollout.plan.removes !== undefined);
 
-function deliveryOf(rollout: Planned, publicUrl: string, formerNames: readonly string[]): Delivery {
-  const { id, repository, sha, ref, revision, policy, policyRevision, environment, target, manifest, plan } =
+function errandOf(rollout: Planned, publicUrl: string, formerNames: readonly string[]): Errand {
+  const { id, repository, sha, revision, policy, policyRevision, environment, target, manifest, plan } =
     rollout;
-  return {
+  const errand = {
     rolloutId: id,
     formerNames,
     page: `${publicUrl}/rollouts/${id}`,
@@ -172,14 +181,30 @@ function deliveryOf(rollout: Planned, publicUrl: string, formerNames: readonly s
     policy,
     policyRevision,
     environment,
-    why: `${ref} of ${repository} points to ${shortSha(sha)}.\n${plan.why}`,
+    why: `${occasionOf(rollout)}\n${plan.why}`,
     decisions: plan.decisions,
     warnings: plan.warnings,
     target,
     path: plan.path,
-    manifest,
-    adopt: plan.adopt,
-    updateExisting: plan.updateExisting,
-    modes: plan.modes,
   };
+  const { adopt, updateExisting, modes, removes } = plan;
+  return manifest === null
+    ? { ...errand, manifest, commits: removes ?? [] }
+    : { ...errand, manifest, adopt, updateExisting, modes };
+}
+
+/** What led to a rollout, one sentence. */
+function occasionOf({ cause, repository, ref, sha, manifest }: Rollout): string {
+  if (manifest === null) return `${ref} of ${repository} was deleted.`;
+  const version = `${ref} of ${repository} at ${shortSha(sha)}`;
+  switch (cause.kind) {
+    case 'retry':
+      return `Somebody retried rollout ${cause.of}: ${version}.`;
+    case 'rollback':
+      return `Somebody rolled back rollout ${cause.of} to ${version}.`;
+    case 'command':
+      return `Somebody asked for ${version}.`;
+    default:
+      return `${ref} of ${repository} points to ${shortSha(sha)}.`;
+  }
 }

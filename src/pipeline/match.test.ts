@@ -44,7 +44,7 @@ describe('an event', () => {
     ]);
   });
 
-  it('that tells of a deletion makes no rollout', async () => {
+  it('that tells of a deletion makes none for policies that keep what was deployed', async () => {
     const site = await createSite();
     await site.tell({ repository: IRIS, after: A });
     await runStage(matchOf(site));

@@ -1,5 +1,5 @@
 /** Events → rollouts: which policies match the ref that moved. Pure once the policies are there. */
-import { matchPolicies } from '../core/match.ts';
+import { policiesFor } from '../core/match.ts';
 import type { RefEvent } from '../core/ref-event.ts';
 import type { PolicySource } from '../policies/policies.ts';
 import type { Store } from '../store/store.ts';
@@ -37,8 +37,10 @@ export function createMatch(deps: MatchDeps): Stage {
     const current = policies.current();
     if (!current) return;
     const matches = events.slice(0, until < 0 ? undefined : until).map((event) => {
-      const matching = event.kind === 'deleted' ? [] : matchPolicies(current, event);
-      const drafts = matching.map(({ name, environment }) => ({ policy: name, environment }));
+      const drafts = policiesFor(current, event).map(({ name, environment }) => ({
+        policy: name,
+        environment,
+      }));
       const fields = { event: event.id, repository: event.repository, ref: event.ref };
       if (drafts.length > 0)
         log.info({ ...fields, policies: drafts.map(({ policy }) => policy) }, 'event matched');

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { policyText } from '../core/policy.fixture.ts';
 import type { RefMove } from '../core/ref-event.ts';
 import { FakeForge } from '../forge/forge.fake.ts';
 import { type WebhookDelivery, WebhookError } from '../forge/forge.ts';
 import { StoreUnavailableError } from '../store/store.ts';
-import { createSite, NOON } from './pipeline.fixture.ts';
+import { createSite, NOON, policySet } from './pipeline.fixture.ts';
 import { createReceive } from './receive.ts';
 
 const TAG = 'refs/tags/v1.0.0';
@@ -128,6 +129,18 @@ describe('a deletion', () => {
     expect(await receive(site.forge, gone)).toEqual({ status: 'ignored', reason });
     expect(await receive(site.forge, gone)).toEqual({ status: 'ignored', reason });
     expect(await site.events()).toMatchObject([{ kind: 'created' }, { kind: 'deleted', sha: null }]);
+  });
+
+  it('is answered with its event where a policy removes what it deployed, or none can say yet', async () => {
+    for (const set of [policySet('c0ffee', policyText({ onRefDelete: 'remove' })), null]) {
+      const site = await createSite();
+      site.policies.set = set;
+      const receive = createReceive(site);
+      await receive(site.forge, site.forge.delivery(move()));
+      const gone = site.forge.delivery(move({ before: A, after: null }));
+      const eventId = (await receive(site.forge, gone).then(() => site.events())).at(-1)?.id;
+      expect(await receive(site.forge, gone)).toEqual({ status: 'repeat', eventId });
+    }
   });
 
   it('of a ref nobody knew makes no event', async () => {

@@ -1,6 +1,8 @@
 /** First stage: a webhook delivery is verified, read and stored, and only then answered. */
-import type { RefMove } from '../core/ref-event.ts';
+import { policiesFor } from '../core/match.ts';
+import type { RefEvent, RefMove } from '../core/ref-event.ts';
 import type { Forge, WebhookRequest } from '../forge/forge.ts';
+import type { PolicySource } from '../policies/policies.ts';
 import type { Store } from '../store/store.ts';
 import type { Log } from '../telemetry/log.ts';
 
@@ -18,6 +20,7 @@ export type Receive = (forge: Forge, request: WebhookRequest) => Promise<Receive
 
 export interface ReceiveDeps {
   store: Store;
+  policies: Pick<PolicySource, 'current'>;
   /**
    * The destinations (core/rollout.ts) whose pull requests are in a repository.
    * @param move only where it may be the end of one: a move of the branch they go to, or a deletion of theirs
@@ -26,11 +29,17 @@ export interface ReceiveDeps {
   log: Log;
 }
 
-export function createReceive({ store, pullRequestsIn, log }: ReceiveDeps): Receive {
+export function createReceive({ store, policies, pullRequestsIn, log }: ReceiveDeps): Receive {
+  /** Nobody need know of a deletion that no policy asks about. While none can be asked, one may. */
+  function concerns(event: RefEvent): boolean {
+    const current = policies.current();
+    return event.kind !== 'deleted' || current === null || policiesFor(current, event).length > 0;
+  }
+
   async function take(move: RefMove, delivery: string | null): Promise<Received> {
     const recorded = await store.events.record(move, 'webhook', delivery);
     const { repository, ref } = move;
-    if (recorded.outcome === 'ignored' || recorded.event.kind === 'deleted') {
+    if (recorded.outcome === 'ignored' || !concerns(recorded.event)) {
       log.info({ repository, ref }, 'deletion noted');
       return { status: 'ignored', reason: `${ref} was deleted, and nothing is removed for it` };
     }

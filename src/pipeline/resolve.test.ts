@@ -717,3 +717,47 @@ describe('two rollouts of one target', () => {
     expect((await site.rollouts()).filter(({ stage }) => stage === 'deliver')).toHaveLength(1);
   });
 });
+
+describe('a retry concerns its commit, wherever the ref points to now', () => {
+  const FAILED = { phase: 'failed', stage: null, message: 'It is broken' } as const;
+
+  it('moved on: the commit of the retried rollout is deployed by the policies of today, and no event is made', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id, sha } = await site.rollOut(iris, 'v1.0.0', {
+      'README.md': CARD.replace('sklearn', 'xgboost'),
+    });
+    await site.store.rollouts.advance(id, FAILED);
+    site.forge.point(iris, TAG, site.forge.commit(iris, { 'README.md': CARD }));
+    usePolicy(site, { target: { namespace: 'newer' } });
+    const retried = await site.store.requests.retry(id);
+    await resolve(site);
+    const rollout = await site.rollout(retried?.id ?? '');
+    expect(rollout).toMatchObject({ stage: 'deliver', sha, target: { namespace: 'newer' } });
+    expect(rollout.manifest).toContain('name: xgboost');
+    expect(rollout.manifest).toContain(`storageUri: s3://models/ml/iris/${sha}`);
+    expect(await site.events()).toHaveLength(1);
+  });
+
+  it('deleted: it is deployed all the same', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id, sha } = await site.rollOut(iris);
+    await site.store.rollouts.advance(id, FAILED);
+    site.forge.remove(iris, TAG);
+    const retried = await site.store.requests.retry(id);
+    await resolve(site);
+    expect(await site.rollout(retried?.id ?? '')).toMatchObject({ stage: 'deliver', sha });
+  });
+
+  it('told as a tag object: the commit it leads to is deployed', async () => {
+    const { site, iris } = await siteWithIris();
+    const sha = site.forge.commit(iris, { 'README.md': CARD });
+    const object = site.forge.annotate(iris, TAG, sha);
+    await site.tell({ repository: iris, after: object });
+    await site.match();
+    const { id } = one(await site.rollouts());
+    await site.store.rollouts.advance(id, FAILED);
+    const retried = await site.store.requests.retry(id);
+    await resolve(site);
+    expect(await site.rollout(retried?.id ?? '')).toMatchObject({ stage: 'deliver', sha });
+  });
+});

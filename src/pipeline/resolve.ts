@@ -77,15 +77,14 @@ export function createResolve(deps: ResolveDeps): Stage {
       return ended('cancelled', `Cancelled: policy "${policy.name}" no longer deploys it: ${match.reason}`);
     const forge = forgeOf(forges, rollout.repository);
     const paths = needsModelCard(policy) ? [MODEL_CARD] : [];
-    const reading = await forge.repositories.readRef(
-      rollout.repository,
-      rollout.ref,
-      paths,
-      MODEL_CARD_LIMIT,
-    );
-    const gone = await follow(rollout, reading, forge.repositories.lag);
+    const { repository, ref } = rollout;
+    const now = await forge.repositories.readRef(repository, ref, paths, MODEL_CARD_LIMIT);
+    const isFollowing = rollout.cause.kind === 'event';
+    const gone = isFollowing && (await follow(rollout, now, forge.repositories.lag));
     if (gone) return gone;
-    if (reading) known.sha = reading.sha;
+    // What people or policies ask for concerns the rollout's commit, wherever its ref points to now.
+    const reading = now && isAt(rollout, now) ? now : await readCommit(forge, rollout, paths);
+    known.sha = reading.sha;
     if (policy.suspend)
       throw new WaitingError(`Waiting: policy "${policy.name}" is suspended`, SUSPENDED_FOR);
     return plan(rollout, current, policy, reading);
@@ -102,7 +101,7 @@ export function createResolve(deps: ResolveDeps): Stage {
     lag: number,
   ): Promise<RolloutChange | null> {
     const { repository, projectId, ref, sha, createdAt } = rollout;
-    if (reading && (reading.sha === sha || reading.object === sha)) return null;
+    if (isAt(rollout, reading)) return null;
     if (deps.now() - createdAt < lag)
       throw new WaitingError(
         `Waiting: ${repository} does not show ${shortSha(sha)} at ${ref} yet`,
@@ -122,7 +121,7 @@ export function createResolve(deps: ResolveDeps): Stage {
     rollout: Rollout,
     policySet: PolicySet,
     policy: Policy,
-    reading: (RefReading & { files: RepositoryFile[] }) | null,
+    { sha, files }: Commit,
   ): RolloutChange {
     const input = {
       policy,
@@ -130,15 +129,15 @@ export function createResolve(deps: ResolveDeps): Stage {
       repository: rollout.repository,
       projectId: rollout.projectId,
       ref: rollout.ref,
-      sha: reading?.sha ?? rollout.sha,
-      modelCard: modelCardOf(reading?.files[0]),
+      sha,
+      modelCard: modelCardOf(files[0]),
     };
     const place = targetOf(input);
     const known = knowledgeOf(place);
     const kserve = kserveIn(place, known);
     const { runtimes = null, knative = null } = known ?? {};
     const made = makePlan({ ...input, kserve, runtimes, knative });
-    const { target, sha, gitops, via, path, adopt, updateExisting, modes, why, readiness, decisions } = made;
+    const { target, gitops, via, path, adopt, updateExisting, modes, why, readiness, decisions } = made;
     if (gitops === null && !known)
       throw new StalledError(
         `policy "${policy.name}" applies to cluster "${target.cluster}", which this controller cannot reach`,
@@ -228,6 +227,25 @@ export function forgeOf(forges: ReadonlyMap<string, Forge>, repository: string):
     'add it to forges in modelhook.yaml',
   );
 }
+
+/** A commit of the model, and what was asked of its files. */
+interface Commit {
+  sha: string;
+  files: RepositoryFile[];
+}
+
+async function readCommit(
+  forge: Forge,
+  { repository, sha }: Rollout,
+  paths: readonly string[],
+): Promise<Commit> {
+  if (paths.length === 0) return { sha, files: [] };
+  return { sha, files: await forge.repositories.readFiles(repository, sha, paths, MODEL_CARD_LIMIT) };
+}
+
+/** @returns whether the ref is where the rollout was told it is: at its commit, or the tag object that leads there */
+const isAt = ({ sha }: Rollout, reading: RefReading | null): boolean =>
+  reading !== null && (reading.sha === sha || reading.object === sha);
 
 const ended = (phase: 'cancelled' | 'superseded', message: string): RolloutChange => ({
   phase,

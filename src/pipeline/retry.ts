@@ -39,12 +39,15 @@ export interface Failure {
  * @param now milliseconds since the epoch
  */
 export function failureOf(rollout: Rollout, error: unknown, now: number): Failure {
-  const { attempts, waitingSince, updatedAt } = rollout;
+  const { attempts, waitingSince, updatedAt, stage } = rollout;
+  // Before it is certain that anything is removed, what the commit says of the deployment is still true.
+  const doubts = stage === 'remove';
   if (error instanceof StalledError) return final('failed', error.message);
   if (error instanceof WaitingError) {
     const change = { dueAt: now + error.after, attempts: 0, waitingSince: null };
     // Who waits for people waits for them all the same, and a limit of the forge's is not their concern.
-    return { change: rollout.pullRequest ? change : { ...change, message: error.message }, bug: null };
+    const told = rollout.pullRequest ? change : { ...change, message: error.message };
+    return { change: doubts ? { ...told, quiet: true } : told, bug: null };
   }
   const since = waitingSince ?? now;
   const again = { attempts: attempts + 1, waitingSince: since, dueAt: now + backoff(attempts) };
@@ -59,7 +62,7 @@ export function failureOf(rollout: Rollout, error: unknown, now: number): Failur
   if (now - since < PATIENCE)
     return { change: { ...again, message: `Trying again: ${reason}`, quiet: true }, bug: null };
   // Said once: the reason's words may differ at every try, by a duration or a port, and a commit is no log.
-  const quiet = updatedAt - since >= PATIENCE;
+  const quiet = doubts || updatedAt - since >= PATIENCE;
   return { change: { ...again, message: `Waiting since ${clockTime(since)}: ${reason}`, quiet }, bug: null };
 }
 

@@ -20,7 +20,7 @@ function eventJson({ seq, receivedAt, ...event }: EventWithRollouts) {
 }
 
 /** @returns a rollout as JSON has it: exactly the fields that specification section 7 lists */
-function rolloutJson(rollout: Rollout & { transitions: Transition[] }) {
+export function rolloutJson(rollout: Rollout & { transitions: Transition[] }) {
   const { createdAt, updatedAt, finishedAt, endpoints, transitions } = rollout;
   return {
     id: rollout.id,

@@ -2,6 +2,7 @@
 import type { RefMove } from '../core/ref-event.ts';
 import type { Rollout } from '../core/rollout.ts';
 import { type Forge, WebhookError } from '../forge/forge.ts';
+import { createCancel } from '../pipeline/cancel.ts';
 import { createReceive } from '../pipeline/receive.ts';
 import type { PoliciesStatus, PolicySource } from '../policies/policies.ts';
 import type { RolloutChange, Store } from '../store/store.ts';
@@ -89,10 +90,12 @@ export function fakeApp(store: Store, changes: Partial<AppDependencies> = {}) {
   const log = fakeLog();
   const policies = new FakePolicies();
   const app = createApp({
-    receive: createReceive({ store, pullRequestsIn: () => [], log }),
+    receive: createReceive({ store, policies: { current: () => null }, pullRequestsIn: () => [], log }),
     forges: new Map([['plain', fakeForge('plain')]]),
     store,
     policies,
+    cancel: createCancel({ store, pullRequestsTo: () => null, log }),
+    apiTokens: [],
     publicUrl: 'https://modelhook.example.com',
     log,
     ...changes,

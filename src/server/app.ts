@@ -3,6 +3,7 @@ import { Hono } from 'hono';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import { secureHeaders } from 'hono/secure-headers';
 import type { Forge } from '../forge/forge.ts';
+import type { Cancel } from '../pipeline/cancel.ts';
 import type { Receive } from '../pipeline/receive.ts';
 import type { PolicySource } from '../policies/policies.ts';
 import type { Store } from '../store/store.ts';
@@ -13,6 +14,7 @@ import { STYLE_SOURCE } from './pages/layout.ts';
 import { createPages } from './pages/pages.ts';
 import { problemPage } from './pages/problem-page.ts';
 import { answerProblems, ProblemError, problemJson } from './problem.ts';
+import { createRolloutRequests } from './rollout-requests.ts';
 import { createWebhooks } from './webhooks.ts';
 
 export interface AppDependencies {
@@ -21,13 +23,17 @@ export interface AppDependencies {
   forges: ReadonlyMap<string, Forge>;
   store: Store;
   policies: PolicySource;
+  cancel: Cancel;
+  /** Whoever sends one of these may change something. */
+  apiTokens: readonly string[];
   /** The base of links, without a trailing slash. */
   publicUrl: string;
   log: Log;
 }
 
 /** Builds the whole server. Nothing listens yet: see listen.ts. */
-export function createApp({ receive, forges, store, policies, publicUrl, log }: AppDependencies): Hono {
+export function createApp(dependencies: AppDependencies): Hono {
+  const { receive, forges, store, policies, cancel, apiTokens, publicUrl, log } = dependencies;
   const app = new Hono();
 
   app.use(
@@ -73,6 +79,7 @@ export function createApp({ receive, forges, store, policies, publicUrl, log }: 
 
   app.route('/webhooks', createWebhooks({ receive, forges, publicUrl, log }));
   app.route('/api/v1', createApi({ store, policies }));
+  app.route('/api/v1/rollouts', createRolloutRequests({ store, cancel, apiTokens }));
   app.route('/', createHealth({ store, policies }));
   app.route('/', createPages({ store, policies, refuse: refuseOnPage }));
   return app;

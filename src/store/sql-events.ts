@@ -10,6 +10,7 @@ import {
 } from '../core/ref-event.ts';
 import type { EventsTable, RefsTable, Schema } from './schema.ts';
 import type { SqlContext } from './sql-context.ts';
+import { removalsOf } from './sql-removals.ts';
 import type { EventStore, EventWithRollouts, Page, Recorded } from './store.ts';
 
 export function createEventStore(context: SqlContext): EventStore {
@@ -43,29 +44,34 @@ export function createEventStore(context: SqlContext): EventStore {
             .where('id', '=', event.id)
             .returning(['repository', 'project_id', 'sha'])
             .executeTakeFirst();
-          const sha = row?.sha ?? null;
-          if (!row || drafts.length === 0 || sha === null) continue;
-          const rows = drafts.map((draft) => ({
-            id: randomUUID(),
+          if (!row || drafts.length === 0) continue;
+          const begun = {
             event_id: event.id,
             cause_kind: 'event' as const,
             cause_of: event.id,
             repository: row.repository,
             project_id: row.project_id,
             ref: event.ref,
-            revision: revisionOf(event.ref, sha),
-            sha,
-            policy: draft.policy,
             policy_revision: policyRevision,
-            environment: draft.environment,
             phase: 'pending' as const,
-            stage: 'resolve' as const,
-            message: `Queued for ${draft.environment}`,
             created_at: at,
             updated_at: at,
             attempts: 0,
             due_at: at,
-          }));
+          };
+          const { sha } = row;
+          const which =
+            sha === null
+              ? await removalsOf(trx, begun, drafts)
+              : drafts.map((draft) => ({
+                  ...draft,
+                  revision: revisionOf(event.ref, sha),
+                  sha,
+                  stage: 'resolve' as const,
+                  message: `Queued for ${draft.environment}`,
+                }));
+          if (which.length === 0) continue;
+          const rows = which.map((each) => ({ id: randomUUID(), ...begun, ...each }));
           await trx.insertInto('rollouts').values(rows).execute();
           await trx
             .insertInto('transitions')

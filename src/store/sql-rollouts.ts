@@ -6,9 +6,10 @@ import { destinationOf, formatTarget, type Rollout, statusContext, type Target }
 import type { RolloutsTable, Schema } from './schema.ts';
 import type { SqlContext } from './sql-context.ts';
 import { pageOf } from './sql-events.ts';
+import { broughtBy, isRemoval } from './sql-removals.ts';
 import type { RolloutChange, RolloutStore } from './store.ts';
 
-type Row = Selectable<RolloutsTable>;
+export type Row = Selectable<RolloutsTable>;
 
 /** Milliseconds between two looks at a pull request, whoever tells of it: each costs requests of the forge's budget. */
 const BETWEEN_LOOKS = 10_000;
@@ -78,6 +79,8 @@ export function createRolloutStore({ db, write, now, instance, changed }: SqlCon
       return { ...rolloutOf(row), transitions };
     },
 
+    broughtBy: (removal) => broughtBy(db, removal),
+
     async list(query) {
       let select = db.selectFrom('rollouts').selectAll();
       if (query.repository) select = select.where('repository', '=', query.repository);
@@ -123,10 +126,13 @@ async function advance(
   }
   if (!change.target) return rolloutOf(await write(trx, at, row, change));
 
+  await refuseOvertaken(trx, row, change.target);
   await refuseForeignTarget(trx, row, change.target);
-  await refuseSharedTarget(trx, row, change.target);
+  await refuseSharedTarget(trx, row, change.target, change.policyRevision ?? row.policy_revision);
   const newer = await sameTarget(trx, row.repository, change.target)
     .where('seq', '>', row.seq)
+    // A removal, which alone has no manifest, ends only what its own ref has brought.
+    .where((e) => e.or([e('manifest', 'is not', null), e('ref', '=', row.ref)]))
     // One that failed before its delivery supersedes nothing; what it delivered stays.
     .where((e) => e.or([e('phase', 'not in', ['failed', 'cancelled']), e('receipt', 'is not', null)]))
     .orderBy('seq', 'desc')
@@ -135,16 +141,85 @@ async function advance(
     await write(trx, at, row, { ...change, ...supersededBy(newer) });
     return null;
   }
-  const older = await sameTarget(trx, row.repository, change.target)
-    .where('seq', '<', row.seq)
-    .where('stage', 'is not', null)
-    .execute();
-  for (const each of older) await write(trx, at, each, endedBy(each, row));
+  await endOlder(trx, at, row, change.target);
   return rolloutOf(await write(trx, at, row, change));
 }
 
+/** Ends what is under way to a target when a newer rollout has its plan. */
+export async function endOlder(
+  trx: Transaction<Schema>,
+  at: number,
+  row: Row,
+  target: Target,
+): Promise<void> {
+  let underWay = sameTarget(trx, row.repository, target)
+    .where('seq', '<', row.seq)
+    .where('stage', 'is not', null);
+  if (row.stage === 'remove') underWay = underWay.where('ref', '=', row.ref);
+  const older = await underWay.execute();
+  for (const each of older) await write(trx, at, each, endedBy(each, row));
+}
+
+/**
+ * A retry is for what went wrong, and takes back nothing that was deployed since then: whoever wants that says so by a
+ * rollback, or by pushing the older version once more.
+ */
+async function refuseOvertaken(trx: Transaction<Schema>, row: Row, target: Target): Promise<void> {
+  if (row.cause_kind !== 'retry') return;
+  let first = row;
+  while (first.cause_kind === 'retry') {
+    const retried = await trx
+      .selectFrom('rollouts')
+      .selectAll()
+      .where('id', '=', first.cause_of)
+      .executeTakeFirst();
+    if (!retried) return;
+    first = retried;
+  }
+  const latest = await latestAfter(trx, first, target, row.id);
+  if (latest && isOther(latest, row)) throw overtaken(latest, target, 'retry');
+}
+
+/** @returns whether two rollouts of a target leave different versions there */
+export const isOther = (one: Row, other: Row): boolean =>
+  one.sha !== other.sha || isRemoval(one) !== isRemoval(other);
+
+/**
+ * @param except a rollout that does not count
+ * @returns the newest rollout of a target after one that has put something there, or may still
+ */
+export const latestAfter = (
+  trx: Transaction<Schema>,
+  { repository, seq }: Pick<Row, 'repository' | 'seq'>,
+  target: Target,
+  except = '',
+): Promise<Row | undefined> =>
+  sameTarget(trx, repository, target)
+    .where('seq', '>', seq)
+    .where('id', '<>', except)
+    .where((e) => e.or([e('receipt', 'is not', null), e('stage', 'is not', null)]))
+    .orderBy('seq', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+
+/** @returns why a request comes too late: another version went to the target since then */
+export function overtaken(latest: Row, target: Target, request: 'retry' | 'rollback'): StalledError {
+  const place = formatTarget(target);
+  const [is, was] = isRemoval(latest)
+    ? [`removes ${place}`, `has removed ${place}`]
+    : [`brings ${nameOf(latest)} to ${place}`, `has brought ${nameOf(latest)} to ${place}`];
+  return new StalledError(
+    `a newer rollout (${latest.id}) ${latest.stage === null ? was : is}`,
+    request === 'retry' ? 'retry that one, or roll it back' : 'roll that one back',
+  );
+}
+
+/** @returns a revision as people write it */
+export const nameOf = ({ revision }: Pick<Row, 'revision'>): string =>
+  isFullSha(revision) ? shortSha(revision) : revision;
+
 /** Only a repository's own rollouts supersede each other: another repository's target is refused. */
-const sameTarget = (
+export const sameTarget = (
   trx: Transaction<Schema>,
   repository: string,
   target: Target,
@@ -157,10 +232,10 @@ const sameTarget = (
     .where('namespace', '=', target.namespace)
     .where('name', '=', target.name);
 
-const supersededBy = ({ revision }: Pick<Row, 'revision'>): RolloutChange => ({
+const supersededBy = (newer: Row): RolloutChange => ({
   phase: 'superseded',
   stage: null,
-  message: `Superseded by ${isFullSha(revision) ? shortSha(revision) : revision}`,
+  message: isRemoval(newer) ? `Superseded: ${newer.ref} was deleted` : `Superseded by ${nameOf(newer)}`,
 });
 
 /** What failed or serves already stays that: only nobody watches it on. */
@@ -189,11 +264,21 @@ async function refuseForeignTarget(trx: Transaction<Schema>, row: Row, target: T
 
 /**
  * Two policies that claim one target for one event cannot both be right (specification section 5). The one that has its
- * plan second is refused, whichever that is.
+ * plan second is refused, whichever that is; and a retry of it too, until the policies are others.
  */
-async function refuseSharedTarget(trx: Transaction<Schema>, row: Row, target: Target): Promise<void> {
+async function refuseSharedTarget(
+  trx: Transaction<Schema>,
+  row: Row,
+  target: Target,
+  policyRevision: string,
+): Promise<void> {
   const other = await sameTarget(trx, row.repository, target)
-    .where('cause_of', '=', row.cause_of)
+    .where((e) =>
+      e.or([
+        e('cause_of', '=', row.cause_of),
+        e.and([e('event_id', '=', row.event_id), e('policy_revision', '=', policyRevision)]),
+      ]),
+    )
     .where('policy', '<>', row.policy)
     .orderBy('seq')
     .executeTakeFirst();
@@ -205,7 +290,12 @@ async function refuseSharedTarget(trx: Transaction<Schema>, row: Row, target: Ta
 }
 
 /** Writes a change, its line in the timeline, and what is to be reported. */
-async function write(trx: Transaction<Schema>, at: number, row: Row, change: RolloutChange): Promise<Row> {
+export async function write(
+  trx: Transaction<Schema>,
+  at: number,
+  row: Row,
+  change: RolloutChange,
+): Promise<Row> {
   const { target, plan, receipt, pullRequest, endpoints, observation, ...others } = change;
   const { dueAt, waitingSince, policyRevision, quiet, keepLease, ...same } = others;
   const ends = change.stage === null;
@@ -242,7 +332,7 @@ async function write(trx: Transaction<Schema>, at: number, row: Row, change: Rol
 }
 
 /** Makes the status of a commit and context due, unless a newer rollout speaks for it. */
-async function report(trx: Transaction<Schema>, at: number, row: Row): Promise<void> {
+export async function report(trx: Transaction<Schema>, at: number, row: Row): Promise<void> {
   const spoken = { rollout_id: row.id, rollout_seq: row.seq, due_at: at, attempts: 0 };
   await trx
     .insertInto('reports')

@@ -31,7 +31,9 @@ import {
   tell,
   WATCHED,
 } from './contract.ts';
+import { describeRemovals } from './removal-contract.ts';
 import { describeRenames } from './rename-contract.ts';
+import { describeRequests } from './request-contract.ts';
 import { createSqlStore } from './sql.ts';
 import { type Store, StoreUnavailableError } from './store.ts';
 
@@ -56,6 +58,8 @@ const inMemory = async (): Promise<StoreHarness> => {
 
 describeStore('the store in memory', inMemory);
 describeRenames('the store in memory, and renames', inMemory);
+describeRequests('the store in memory, and what people ask for', inMemory);
+describeRemovals('the store in memory, and removals', inMemory);
 
 describeStore('the store on a file', async () => {
   const clock = { now: NOON };

@@ -14,6 +14,7 @@ import { createEventStore } from './sql-events.ts';
 import { createFactStore } from './sql-facts.ts';
 import { createReportStore } from './sql-reports.ts';
 import { createRepositoryStore } from './sql-repositories.ts';
+import { createRequestStore } from './sql-requests.ts';
 import { createRolloutStore } from './sql-rollouts.ts';
 import { SqliteFile } from './sqlite.ts';
 import type { Store } from './store.ts';
@@ -56,6 +57,7 @@ function assemble(dialect: Dialect, now: () => number, open: () => void): Store 
     events: createEventStore(context),
     repositories: createRepositoryStore(context),
     rollouts: createRolloutStore(context),
+    requests: createRequestStore(context),
     reports: createReportStore(context),
     facts,
     lifecycle: {

@@ -26,6 +26,7 @@ export interface Store {
   readonly events: EventStore;
   readonly repositories: RepositoryStore;
   readonly rollouts: RolloutStore;
+  readonly requests: RequestStore;
   readonly reports: ReportStore;
   readonly facts: FactStore;
   readonly lifecycle: StoreLifecycle;
@@ -89,7 +90,10 @@ export interface EventStore {
   record(move: RefMove, source: RefEventSource, delivery: string | null): Promise<Recorded>;
   /** Events that no policy revision has been matched against yet, oldest first. */
   unmatched(limit: number): Promise<RefEvent[]>;
-  /** Stores the rollouts an event causes, and that it has been matched, in one transaction. */
+  /**
+   * Stores the rollouts an event causes, and that it has been matched, in one transaction. A deletion causes the removal
+   * of what the ref has brought by a policy, if that is anything; it belongs to the commit that was deployed last.
+   */
   matched(matches: { event: RefEvent; policyRevision: string; drafts: RolloutDraft[] }[]): Promise<void>;
   get(id: string): Promise<EventWithRollouts | null>;
   list(query: ListQuery): Promise<Page<EventWithRollouts>>;
@@ -178,6 +182,19 @@ export interface RolloutChange {
   keepLease?: boolean;
 }
 
+/** What the ref of a removal has brought to the target of its newest rollout. */
+export interface Brought {
+  target: Target;
+  plan: PlanSummary;
+  /** The commits of all its rollouts there. */
+  commits: string[];
+  /**
+   * The newest rollout there of the repository's that counts: it was not cancelled, superseded, or failed before its
+   * delivery. null: none does.
+   */
+  standing: { ref: string; isRemoval: boolean } | null;
+}
+
 export interface RolloutStore {
   /** Leases rollouts whose stage is due, in order, but those of some destinations (core/rollout.ts) or forges. */
   claim(
@@ -198,10 +215,47 @@ export interface RolloutStore {
    * seconds after they were looked at last.
    */
   lookAtPullRequests(destinations: readonly string[] | 'all'): Promise<void>;
+  /**
+   * @param removal a rollout of the stage `remove`
+   * @returns null where its policy has brought nothing anywhere for the ref; `unplanned` while that is not known, for an
+   *   older rollout has no plan yet
+   */
+  broughtBy(removal: Rollout): Promise<Brought | 'unplanned' | null>;
   /** @returns those of the given rollouts that are not final: what may still be delivered */
   stillWanted(ids: readonly string[]): Promise<Set<string>>;
   get(id: string): Promise<(Rollout & { transitions: Transition[] }) | null>;
   list(query: ListQuery): Promise<Page<Rollout>>;
+}
+
+/** What a command asks to have deployed (`modelhook deploy`). */
+export interface CommandDraft {
+  /** Names the command: the rollouts it asks for share it. */
+  command: string;
+  repository: string;
+  projectId: string | null;
+  ref: string;
+  /** The commit. */
+  sha: string;
+  policyRevision: string;
+  drafts: readonly RolloutDraft[];
+}
+
+/**
+ * What people ask for, rather than refs. The first three return null where there is no rollout of that id, and throw
+ * StalledError where it cannot be done, with what can be done instead.
+ */
+export interface RequestStore {
+  /** Deploys the commit of a rollout that has ended once more, by the policies of today. @returns the new rollout */
+  retry(id: string): Promise<Rollout | null>;
+  /** Ends a rollout that has neither failed nor become ready. What was delivered stays. @returns it as it was before */
+  cancel(id: string, by: string): Promise<Rollout | null>;
+  /**
+   * Delivers again what its target had before a rollout: the manifest of the last one that became ready, or was delivered
+   * where nothing observes, and is another. What is under way to the target ends. @returns the new rollout
+   */
+  rollback(id: string): Promise<Rollout | null>;
+  /** @returns the rollouts, in the order of their drafts */
+  command(draft: CommandDraft): Promise<Rollout[]>;
 }
 
 /** One status to write: the newest rollout of a repository, commit and context, and what was written last. */

@@ -1,0 +1,334 @@
+/** What every store does when people ask for something: retry, cancel, rollback, and a command's own rollouts. */
+// biome-ignore-all lint/style/noRestrictedImports: a suite for tests may use what tests use
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { CommitStatus } from '../core/commit-status.ts';
+import type { Rollout } from '../core/rollout.ts';
+import {
+  A,
+  B,
+  C,
+  type Cause,
+  DELIVERED,
+  FAILED,
+  IRIS,
+  NOON,
+  one,
+  planned,
+  REVISION,
+  rollOut,
+  type StoreHarness,
+  TARGET,
+  tell,
+  WATCHED,
+} from './contract.ts';
+import type { RolloutChange, Store } from './store.ts';
+
+/** @param create makes an empty store, started */
+export function describeRequests(name: string, create: () => Promise<StoreHarness>): void {
+  describe(name, () => {
+    let harness: StoreHarness;
+    let store: Store;
+    beforeEach(async () => {
+      harness = await create();
+      store = harness.store;
+      harness.clock.now = NOON;
+    });
+    afterEach(() => harness.end());
+
+    const manifestOf = (version: string) => `kind: InferenceService # ${version}\n`;
+
+    /** A rollout of a tag that goes as far as the changes say, with a manifest of its own. */
+    async function went(cause: Cause & { tag: string }, ...changes: RolloutChange[]): Promise<Rollout> {
+      const { id } = await one(rollOut(store, cause));
+      for (const change of [{ ...planned(), manifest: manifestOf(cause.tag) }, ...changes])
+        await store.rollouts.advance(id, change);
+      return found(id);
+    }
+    const found = async (id: string): Promise<Rollout> => {
+      const rollout = await store.rollouts.get(id);
+      if (!rollout) throw new Error(`there is no rollout ${id}`);
+      return rollout;
+    };
+    const READY: RolloutChange = { phase: 'ready', stage: null, message: 'Ready in 10s' };
+
+    it('nothing comes of a request for a rollout that is not there', async () => {
+      expect(await store.requests.retry('none')).toBeNull();
+      expect(await store.requests.cancel('none', 'anna')).toBeNull();
+      expect(await store.requests.rollback('none')).toBeNull();
+    });
+
+    describe('a retry', () => {
+      it('is a new rollout of the same commit that begins anew, and says what it retries', async () => {
+        const failed = await went({ tag: 'v1' }, FAILED);
+        const retried = await store.requests.retry(failed.id);
+        expect(retried).toMatchObject({
+          cause: { kind: 'retry', of: failed.id },
+          eventId: failed.eventId,
+          repository: IRIS,
+          ref: failed.ref,
+          revision: 'v1',
+          sha: A,
+          policy: failed.policy,
+          environment: failed.environment,
+          phase: 'pending',
+          stage: 'resolve',
+          message: 'Queued for production',
+          target: null,
+          plan: null,
+          manifest: null,
+          receipt: null,
+        });
+        expect(await store.rollouts.claim('resolve', 10)).toEqual([retried]);
+        expect((await store.rollouts.get(retried?.id ?? ''))?.transitions).toHaveLength(1);
+        expect(await found(failed.id)).toEqual(failed);
+      });
+
+      it('wakes whoever works', async () => {
+        const failed = await went({ tag: 'v1' }, FAILED);
+        let told = 0;
+        store.lifecycle.onChange(() => {
+          told += 1;
+        });
+        await store.requests.retry(failed.id);
+        expect(told).toBe(1);
+      });
+
+      it('speaks for its commit from its plan on', async () => {
+        const failed = await went({ tag: 'v1' }, FAILED);
+        const retried = await store.requests.retry(failed.id);
+        await store.rollouts.advance(retried?.id ?? '', planned());
+        const reports = await store.reports.claim(10);
+        expect(reports.map(({ rollout }) => rollout.id)).toEqual([retried?.id]);
+      });
+
+      it('is refused while the rollout is under way, in the words of what it does', async () => {
+        const pending = await went({ tag: 'v1' });
+        await expect(store.requests.retry(pending.id)).rejects.toThrow(
+          'this rollout is under way: Queued for production; wait until it ends, or cancel it first',
+        );
+      });
+
+      it('is refused while another one does the same, and not after that', async () => {
+        const failed = await went({ tag: 'v1' }, FAILED);
+        const first = await store.requests.retry(failed.id);
+        await expect(store.requests.retry(failed.id)).rejects.toThrow(
+          `rollout ${first?.id} does that already; wait until that one ends`,
+        );
+        await store.rollouts.advance(first?.id ?? '', FAILED);
+        expect(await store.requests.retry(failed.id)).toMatchObject({ cause: { of: failed.id } });
+      });
+
+      it('is refused where another version was delivered since, and names that', async () => {
+        const failed = await went({ tag: 'v1' }, FAILED);
+        const newer = await went({ tag: 'v2', sha: B }, DELIVERED);
+        await expect(store.requests.retry(failed.id)).rejects.toThrow(
+          `a newer rollout (${newer.id}) has brought v2 to prod/vision/iris; retry that one, or roll it back`,
+        );
+      });
+
+      it('is allowed where what came since failed before its delivery, or is the same commit', async () => {
+        const failed = await went({ tag: 'v1' }, FAILED);
+        await went({ tag: 'v2', sha: B }, FAILED);
+        await went({ tag: 'v1-again' }, DELIVERED);
+        expect(await store.requests.retry(failed.id)).toMatchObject({ sha: A });
+      });
+
+      it('that only learns its target when it is resolved is refused then, a retry of it too', async () => {
+        const { id } = await one(rollOut(store, { tag: 'v1' }));
+        await store.rollouts.advance(id, FAILED);
+        await went({ tag: 'v2', sha: B }, DELIVERED);
+        const first = await store.requests.retry(id);
+        await expect(store.rollouts.advance(first?.id ?? '', planned())).rejects.toThrow(
+          /^a newer rollout \(.+\) has brought v2/,
+        );
+        await store.rollouts.advance(first?.id ?? '', FAILED);
+        const second = await store.requests.retry(first?.id ?? '');
+        await expect(store.rollouts.advance(second?.id ?? '', planned())).rejects.toThrow('has brought v2');
+      });
+
+      it('of a removal removes, and deploys nothing', async () => {
+        await went({ tag: 'v1' }, DELIVERED);
+        const deleted = await tell(store, { ref: 'refs/tags/v1', before: A, after: null });
+        if (deleted.outcome !== 'new') throw new Error('the deletion made no event');
+        const drafts = [{ policy: 'production', environment: 'production' }];
+        await store.events.matched([{ event: deleted.event, policyRevision: REVISION, drafts }]);
+        const [removal] = await store.rollouts.claim('remove', 1);
+        await store.rollouts.advance(removal?.id ?? '', FAILED);
+        expect(await store.requests.retry(removal?.id ?? '')).toMatchObject({ stage: 'remove' });
+      });
+
+      it('of what another policy deploys for the same push is refused until the policies are others', async () => {
+        const drafts = ['one', 'two'].map((policy) => ({ policy, environment: policy }));
+        const [first, second] = await rollOut(store, { drafts });
+        const inForce = { ...planned(), policyRevision: REVISION };
+        await store.rollouts.advance(first?.id ?? '', inForce);
+        await store.rollouts.advance(first?.id ?? '', DELIVERED);
+        await store.rollouts.advance(second?.id ?? '', FAILED);
+        const retried = await store.requests.retry(second?.id ?? '');
+        const refused = store.rollouts.advance(retried?.id ?? '', inForce);
+        await expect(refused).rejects.toThrow('policies "one" and "two" both deploy');
+        const mended = { ...planned(), policyRevision: 'another' };
+        expect(await store.rollouts.advance(retried?.id ?? '', mended)).toMatchObject({ stage: 'deliver' });
+      });
+    });
+
+    describe('a cancellation', () => {
+      it('ends a rollout that waits, names who asked, and is reported', async () => {
+        const pending = await went({ tag: 'v1' });
+        for (const report of await store.reports.claim(10)) await store.reports.sent(report, STATUS);
+        expect(await store.requests.cancel(pending.id, 'anna')).toMatchObject({
+          id: pending.id,
+          phase: 'pending',
+        });
+        expect(await found(pending.id)).toMatchObject({
+          phase: 'cancelled',
+          stage: null,
+          message: 'Cancelled by anna',
+          finishedAt: NOON,
+        });
+        expect(await store.rollouts.stillWanted([pending.id])).toEqual(new Set());
+        expect(await store.reports.claim(10)).toMatchObject([{ rollout: { phase: 'cancelled' } }]);
+      });
+
+      it('ends one that a stage has in hand: what that stores is not taken any more', async () => {
+        const pending = await went({ tag: 'v1' });
+        await store.rollouts.claim('deliver', 1);
+        await store.requests.cancel(pending.id, 'anna');
+        expect(await store.rollouts.advance(pending.id, DELIVERED)).toBeNull();
+        expect(await found(pending.id)).toMatchObject({ phase: 'cancelled' });
+      });
+
+      it('of what is delivered and waits to be ready says that it stays', async () => {
+        const watched = await went({ tag: 'v1' }, WATCHED);
+        await store.requests.cancel(watched.id, 'anna');
+        expect(await found(watched.id)).toMatchObject({
+          phase: 'cancelled',
+          message: 'Cancelled by anna; what was delivered stays',
+        });
+      });
+
+      it.each([
+        [
+          'failed',
+          FAILED,
+          'this rollout is failed already: It is broken; mend it; nothing is to be cancelled',
+        ],
+        [
+          'watched on though it is ready',
+          { ...WATCHED, phase: 'ready', message: 'Ready' },
+          /is ready already: Ready; roll it back/,
+        ],
+        ['delivered for good', DELIVERED, /has ended already: Committed ccccccc to fleet; roll it back/],
+      ] as const)('is refused of one that is %s', async (_, change, words) => {
+        const { id } = await went({ tag: 'v1' }, change);
+        const before = await found(id);
+        await expect(store.requests.cancel(id, 'anna')).rejects.toThrow(words);
+        expect(await found(id)).toEqual(before);
+      });
+    });
+
+    describe('a rollback', () => {
+      it('delivers the manifest of the last one before that was ready, without being resolved', async () => {
+        const good = await went({ tag: 'v1' }, WATCHED, READY);
+        await went({ tag: 'v2', sha: B }, WATCHED, FAILED);
+        const bad = await went({ tag: 'v3', sha: C }, WATCHED, FAILED);
+        const made = await store.requests.rollback(bad.id);
+        expect(made).toMatchObject({
+          cause: { kind: 'rollback', of: bad.id },
+          revision: 'v1',
+          sha: A,
+          target: TARGET,
+          plan: good.plan,
+          manifest: manifestOf('v1'),
+          phase: 'pending',
+          stage: 'deliver',
+          receipt: null,
+          observation: null,
+        });
+        expect(await store.rollouts.claim('deliver', 10)).toEqual([made]);
+        expect(await store.rollouts.claim('resolve', 10)).toEqual([]);
+      });
+
+      it('takes one that is delivered where nothing observes, and no other manifest of the same', async () => {
+        await went({ tag: 'v1' }, DELIVERED);
+        const v2 = await went({ tag: 'v2', sha: B }, DELIVERED);
+        const retried = await store.requests.retry(v2.id);
+        for (const change of [{ ...planned(), manifest: manifestOf('v2') }, DELIVERED])
+          await store.rollouts.advance(retried?.id ?? '', change);
+        expect(await store.requests.rollback(retried?.id ?? '')).toMatchObject({ revision: 'v1' });
+      });
+
+      it('of a rollback goes forth again', async () => {
+        await went({ tag: 'v1' }, DELIVERED);
+        const v2 = await went({ tag: 'v2', sha: B }, DELIVERED);
+        const back = await store.requests.rollback(v2.id);
+        await store.rollouts.advance(back?.id ?? '', DELIVERED);
+        expect(await store.requests.rollback(back?.id ?? '')).toMatchObject({ revision: 'v2', sha: B });
+      });
+
+      it('ends what waits to be ready at the target', async () => {
+        await went({ tag: 'v1' }, DELIVERED);
+        const stuck = await went({ tag: 'v2', sha: B }, WATCHED);
+        await store.requests.rollback(stuck.id);
+        expect(await found(stuck.id)).toMatchObject({ phase: 'superseded', message: 'Superseded by v1' });
+      });
+
+      it('is reported on the commit it brings back', async () => {
+        await went({ tag: 'v1' }, DELIVERED);
+        const v2 = await went({ tag: 'v2', sha: B }, DELIVERED);
+        for (const report of await store.reports.claim(10)) await store.reports.sent(report, STATUS);
+        const made = await store.requests.rollback(v2.id);
+        const reports = await store.reports.claim(10);
+        expect(reports.map(({ rollout }) => [rollout.id, rollout.sha])).toEqual([[made?.id, A]]);
+      });
+
+      it('is refused of what delivered nothing', async () => {
+        await went({ tag: 'v1' }, DELIVERED);
+        const pending = await went({ tag: 'v2', sha: B });
+        await expect(store.requests.rollback(pending.id)).rejects.toThrow(
+          'has delivered nothing that could be taken back; cancel it instead',
+        );
+        await store.rollouts.advance(pending.id, FAILED);
+        await expect(store.requests.rollback(pending.id)).rejects.toThrow('roll back the one that did');
+      });
+
+      it('is refused where nothing else has served there before', async () => {
+        await went({ tag: 'v0', sha: C }, WATCHED, FAILED);
+        const first = await went({ tag: 'v1' }, DELIVERED);
+        await expect(store.requests.rollback(first.id)).rejects.toThrow(
+          'nothing else has served at prod/vision/iris before v1; push the version that should be there',
+        );
+      });
+
+      it('is refused of what is not the newest there, a second one too', async () => {
+        await went({ tag: 'v1' }, DELIVERED);
+        const v2 = await went({ tag: 'v2', sha: B }, DELIVERED);
+        const made = await store.requests.rollback(v2.id);
+        await expect(store.requests.rollback(v2.id)).rejects.toThrow(
+          `a newer rollout (${made?.id}) brings v1 to prod/vision/iris; roll that one back`,
+        );
+      });
+    });
+
+    it("a command's rollouts share their cause, and two of one target are refused", async () => {
+      const drafts = ['one', 'two'].map((policy) => ({ policy, environment: policy }));
+      const asked = { command: 'c', repository: IRIS, projectId: null, ref: 'refs/tags/v1', sha: A };
+      const rollouts = await store.requests.command({ ...asked, policyRevision: REVISION, drafts });
+      expect(rollouts).toMatchObject([
+        {
+          cause: { kind: 'command', of: 'c' },
+          policy: 'one',
+          eventId: null,
+          revision: 'v1',
+          stage: 'resolve',
+        },
+        { cause: { kind: 'command', of: 'c' }, policy: 'two', message: 'Queued for two' },
+      ]);
+      await store.rollouts.advance(rollouts[0]?.id ?? '', planned());
+      const second = store.rollouts.advance(rollouts[1]?.id ?? '', planned());
+      await expect(second).rejects.toThrow('policies "one" and "two" both deploy');
+    });
+  });
+}
+
+const STATUS: CommitStatus = { context: 'modelhook/production', state: 'success', description: '', url: '' };

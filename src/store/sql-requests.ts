@@ -1,0 +1,178 @@
+/** What people ask for: to try a rollout again, to end it, to take it back, or to deploy without a push. */
+import { randomUUID } from 'node:crypto';
+import type { Insertable, Transaction } from 'kysely';
+import { StalledError } from '../core/errors.ts';
+import { revisionOf } from '../core/ref-event.ts';
+import { formatTarget, type Target } from '../core/rollout.ts';
+import type { RolloutsTable, Schema } from './schema.ts';
+import type { SqlContext } from './sql-context.ts';
+import { isForDeletion } from './sql-removals.ts';
+import {
+  endOlder,
+  isOther,
+  latestAfter,
+  nameOf,
+  overtaken,
+  type Row,
+  report,
+  rolloutOf,
+  sameTarget,
+  write,
+} from './sql-rollouts.ts';
+import type { CommandDraft, RequestStore } from './store.ts';
+
+type Trx = Transaction<Schema>;
+
+export function createRequestStore(context: SqlContext): RequestStore {
+  const { now, changed } = context;
+
+  /** Answers a request about a rollout in one transaction. */
+  async function answer(id: string, work: (trx: Trx, row: Row, at: number) => Promise<Row>) {
+    const at = now();
+    const rollout = await context.write(async (trx) => {
+      const row = await trx.selectFrom('rollouts').selectAll().where('id', '=', id).executeTakeFirst();
+      return row ? rolloutOf(await work(trx, row, at)) : null;
+    });
+    if (rollout) changed();
+    return rollout;
+  }
+
+  return {
+    retry: (id) => answer(id, retry),
+    cancel: (id, by) => answer(id, (trx, row, at) => cancel(trx, row, at, by)),
+    rollback: (id) => answer(id, rollback),
+    async command(draft) {
+      const at = now();
+      const rows = await context.write((trx) => command(trx, draft, at));
+      changed();
+      return rows.map(rolloutOf);
+    },
+  };
+}
+
+async function retry(trx: Trx, row: Row, at: number): Promise<Row> {
+  if (row.stage !== null)
+    throw new StalledError(
+      `this rollout is under way: ${row.message}`,
+      'wait until it ends, or cancel it first',
+    );
+  const underWay = await trx
+    .selectFrom('rollouts')
+    .select('id')
+    .where('repository', '=', row.repository)
+    .where('seq', '>', row.seq)
+    .where('cause_of', '=', row.id)
+    .where('stage', 'is not', null)
+    .executeTakeFirst();
+  if (underWay)
+    throw new StalledError(`rollout ${underWay.id} does that already`, 'wait until that one ends');
+  const target = targetOf(row);
+  const latest = target && (await latestAfter(trx, row, target));
+  if (latest && isOther(latest, row)) throw overtaken(latest, target, 'retry');
+  // A removal that is tried again must not deploy.
+  const stage = (await isForDeletion(trx, row)) ? 'remove' : 'resolve';
+  return insert(trx, at, { ...copyOf(row), cause_kind: 'retry', cause_of: row.id, stage });
+}
+
+async function cancel(trx: Trx, row: Row, at: number, by: string): Promise<Row> {
+  if (row.phase !== 'pending' && row.phase !== 'delivered')
+    throw new StalledError(`this rollout is ${row.phase} already: ${row.message}`, doneInstead(row));
+  if (row.stage === null)
+    throw new StalledError(`this rollout has ended already: ${row.message}`, doneInstead(row));
+  const stays = row.phase === 'delivered' ? '; what was delivered stays' : '';
+  await write(trx, at, row, { phase: 'cancelled', stage: null, message: `Cancelled by ${by}${stays}` });
+  return row;
+}
+
+const doneInstead = ({ receipt }: Row): string =>
+  receipt === null ? 'nothing is to be cancelled' : 'roll it back to have what was there before';
+
+async function rollback(trx: Trx, row: Row, at: number): Promise<Row> {
+  const target = targetOf(row);
+  if (target === null || row.receipt === null)
+    throw new StalledError(
+      'this rollout has delivered nothing that could be taken back',
+      row.stage === null ? 'roll back the one that did' : 'cancel it instead',
+    );
+  const latest = await latestAfter(trx, row, target);
+  if (latest) throw overtaken(latest, target, 'rollback');
+  const before = await sameTarget(trx, row.repository, target)
+    .where('seq', '<', row.seq)
+    .where('manifest', 'is not', null)
+    .where('manifest', 'is distinct from', row.manifest)
+    .where((e) =>
+      e.or([e('phase', '=', 'ready'), e.and([e('phase', '=', 'delivered'), e('stage', 'is', null)])]),
+    )
+    .orderBy('seq', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  if (!before)
+    throw new StalledError(
+      `nothing else has served at ${formatTarget(target)} before ${nameOf(row)}`,
+      'push the version that should be there',
+    );
+  const { manifest, plan, destination } = before;
+  const delivers = { ...target, manifest, plan, destination };
+  const cause = { cause_kind: 'rollback' as const, cause_of: row.id };
+  const made = await insert(trx, at, { ...copyOf(before), ...delivers, ...cause, stage: 'deliver' });
+  await endOlder(trx, at, made, target);
+  await report(trx, at, made);
+  return made;
+}
+
+async function command(trx: Trx, asked: CommandDraft, at: number): Promise<Row[]> {
+  const { repository, ref, sha } = asked;
+  const rows: Row[] = [];
+  for (const { policy, environment } of asked.drafts)
+    rows.push(
+      await insert(trx, at, {
+        event_id: null,
+        cause_kind: 'command',
+        cause_of: asked.command,
+        repository,
+        project_id: asked.projectId,
+        ref,
+        revision: revisionOf(ref, sha),
+        sha,
+        policy,
+        policy_revision: asked.policyRevision,
+        environment,
+        stage: 'resolve',
+      }),
+    );
+  return rows;
+}
+
+/** What a rollout has in common with one that does the same again. */
+const copyOf = (row: Row) => ({
+  event_id: row.event_id,
+  repository: row.repository,
+  project_id: row.project_id,
+  ref: row.ref,
+  revision: row.revision,
+  sha: row.sha,
+  policy: row.policy,
+  policy_revision: row.policy_revision,
+  environment: row.environment,
+});
+
+type Fresh = Omit<
+  Insertable<RolloutsTable>,
+  'id' | 'phase' | 'message' | 'created_at' | 'updated_at' | 'attempts' | 'due_at'
+>;
+
+async function insert(trx: Trx, at: number, fresh: Fresh): Promise<Row> {
+  const id = randomUUID();
+  const phase = 'pending';
+  const message = `Queued for ${fresh.environment}`;
+  const row = await trx
+    .insertInto('rollouts')
+    .values({ ...fresh, id, phase, message, created_at: at, updated_at: at, attempts: 0, due_at: at })
+    .returningAll()
+    .executeTakeFirstOrThrow();
+  await trx.insertInto('transitions').values({ rollout_id: id, phase, message, at }).execute();
+  return row;
+}
+
+const targetOf = ({ cluster, namespace, name }: Row): Target | null =>
+  cluster === null || namespace === null || name === null ? null : { cluster, namespace, name };
