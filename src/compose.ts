@@ -13,25 +13,31 @@ import {
   type GitopsConfig,
   knownNames,
 } from './config.ts';
-import { messageOf } from './core/errors.ts';
+import { messageOf, StalledError } from './core/errors.ts';
+import { parseManifest } from './core/inference-service.ts';
+import type { JsonObject } from './core/json.ts';
 import { parseRepositoryId, type RefMove } from './core/ref-event.ts';
-import { clusterDestination, gitopsDestination } from './core/rollout.ts';
+import { clusterDestination, gitopsDestination, type Target } from './core/rollout.ts';
 import { createApplyTarget } from './delivery/apply.ts';
 import { createGitopsTarget } from './delivery/gitops.ts';
 import { mayEndRequest } from './delivery/proposals.ts';
 import { createPullRequestTarget } from './delivery/pull-request.ts';
 import type { DeliveryTarget } from './delivery/target.ts';
+import { readTree } from './delivery/tree.ts';
 import type { Forge } from './forge/forge.ts';
 import { createGitForge } from './forge/git/git-forge.ts';
 import { createGiteaForge } from './forge/gitea/gitea-forge.ts';
 import { createGitHubForge } from './forge/github/github-forge.ts';
 import { createGitLabForge } from './forge/gitlab/gitlab-forge.ts';
+import { createLocalModel, type LocalModel, withoutStatuses } from './forge/local-model.ts';
 import { endAllGit } from './git/git.ts';
 import { Mirror } from './git/mirror.ts';
 import { locateRemote, type RemoteAccess } from './git/remote.ts';
+import { createCancel } from './pipeline/cancel.ts';
 import { createController } from './pipeline/controller.ts';
 import { createReceive } from './pipeline/receive.ts';
 import { createConfigRepository } from './policies/config-repository.ts';
+import { createFixedPolicies } from './policies/fixed-policies.ts';
 import type { PolicySource } from './policies/policies.ts';
 import { createApp } from './server/app.ts';
 import { type Listening, listen } from './server/listen.ts';
@@ -61,15 +67,7 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
   const forges = forgesOf(composed);
   const mirrorOf = createMirrors(composed, cache);
   const clusters = createClusters(config, log, now);
-  const targets = new Map([
-    ...Object.entries(config.gitops).flatMap(([name, gitops]) =>
-      createTargets({ name, ...gitops, forges, mirrorOf, store, now, log }),
-    ),
-    ...[...clusters].map(([name, { applier }]): [string, DeliveryTarget] => [
-      clusterDestination(name),
-      createApplyTarget({ name, applier, log }),
-    ]),
-  ]);
+  const targets = createAllTargets(config, { clusters, forges, mirrorOf, store, now, log });
   const known = knownNames(config);
   const policies = createConfigRepository({
     ...config.policies,
@@ -104,7 +102,8 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
       .filter(([, gitops]) => isSame(gitops.repository, repository))
       .filter(([, { branch }]) => !move || mayEndRequest(move, branch))
       .map(([gitops]) => gitopsDestination(gitops, 'pullRequest'));
-  const receive = createReceive({ store, pullRequestsIn, log });
+  const receive = createReceive({ store, policies, pullRequestsIn, log });
+  const cancel = createCancel({ store, pullRequestsTo: pullRequestsOf(config, forges), log });
 
   /**
    * Opens the store. While the disk does not let us, webhooks get 503 and it is tried again.
@@ -149,7 +148,8 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
       const host = server.host.includes(':') ? `[${server.host}]` : server.host;
       const address = `http://${host}:${listening.port}`;
       if (server.publicUrl === undefined) url = address;
-      app = createApp({ receive, forges, store, policies, publicUrl: url, log });
+      const apiTokens = server.apiTokens.map((token) => token.reveal());
+      app = createApp({ receive, forges, store, policies, cancel, apiTokens, publicUrl: url, log });
       log.info({ address, publicUrl: url }, 'listening');
       await begin(opened);
       return { url: address };
@@ -168,6 +168,15 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
     },
   };
 }
+
+/** @returns where the pull requests of a GitOps repository are, by its key in modelhook.yaml; null: it has none */
+const pullRequestsOf =
+  ({ gitops }: Config, forges: ReadonlyMap<string, Forge>) =>
+  (name: string) => {
+    const repository = gitops[name]?.repository ?? '';
+    const pullRequests = forges.get(parseRepositoryId(repository)?.forge ?? '')?.pullRequests ?? null;
+    return pullRequests && { repository, pullRequests };
+  };
 
 /** A forge, and how Git reaches its repositories: the policies' and the GitOps ones may be on any. */
 interface ComposedForge {
@@ -247,6 +256,23 @@ function createTargets({
   return targets;
 }
 
+interface AllTargetsOptions extends Pick<TargetOptions, 'forges' | 'mirrorOf' | 'store' | 'now' | 'log'> {
+  clusters: ReadonlyMap<string, Pick<Cluster, 'applier'>>;
+}
+
+/** What there is to deliver to, by destination. */
+const createAllTargets = (
+  { gitops }: Config,
+  { clusters, ...shared }: AllTargetsOptions,
+): ReadonlyMap<string, DeliveryTarget> =>
+  new Map([
+    ...Object.entries(gitops).flatMap(([name, each]) => createTargets({ name, ...each, ...shared })),
+    ...[...clusters].map(([name, { applier }]): [string, DeliveryTarget] => [
+      clusterDestination(name),
+      createApplyTarget({ name, applier, log: shared.log }),
+    ]),
+  ]);
+
 /** Those that can be reached, by name. */
 const createClusters = ({ clusters }: Config, log: Log, now: () => number): ReadonlyMap<string, Cluster> =>
   new Map(
@@ -291,8 +317,130 @@ export function composePolicies(config: Config, log: Log): PolicySource {
   });
 }
 
+/** The clusters that can be reached, by name, for commands that ask them: nothing is started. */
+export const composeClusters = (config: Config, log: Log, now: () => number = Date.now) =>
+  createClusters(config, log, now);
+
+/** Policies of a folder, for commands that are given one. */
+export const fixedPolicies = createFixedPolicies;
+
 /** A cluster, for commands that look into one. Its client loads when it is asked. */
 export const composeCluster = (access: KubeconfigAccess): ClusterReader => createKubernetesReader(access);
+
+/** Carries out rollouts that a command asked for. Nothing listens, nothing is reported, and it is forgotten at the end. */
+export interface Deployment {
+  readonly store: Store;
+  readonly forges: ReadonlyMap<string, Forge>;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/**
+ * @param config its cache is for this alone: the controller that has it may run at the same time
+ * @param model asked instead of its forge; null: every model is on a forge
+ */
+export function composeDeployment(
+  config: Config,
+  { policies, model, log }: { policies: PolicySource; model: LocalModel | null; log: Log },
+): Deployment {
+  const now = Date.now;
+  const store = createSqlStore({ file: ':memory:', now });
+  const composed = composeAll(config, now);
+  const forges = new Map([...forgesOf(composed)].map(([name, forge]) => [name, withoutStatuses(forge)]));
+  const mirrorOf = createMirrors(composed, config.cache);
+  const clusters = createClusters(config, log, now);
+  const targets = createAllTargets(config, { clusters, forges, mirrorOf, store, now, log });
+  const local = model && createLocalModel(model);
+  const asked = local ? new Map([...forges, [local.name, local]]) : forges;
+  const known = knownNames(config);
+  const controller = createController({
+    store,
+    forges: asked,
+    targets,
+    clusters,
+    policies,
+    kserveOf: (cluster) => known.clusters.find(({ name }) => name === cluster)?.kserve,
+    configRef: { repository: config.policies.repository, ref: `refs/heads/${config.policies.branch}` },
+    publicUrl: () => config.server.publicUrl ?? '',
+    concurrency: config.worker.concurrency,
+    interval: config.reconcile.interval,
+    now,
+    log,
+  });
+  return {
+    store,
+    forges: asked,
+    async start() {
+      await store.lifecycle.start();
+      for (const { watch } of clusters.values()) watch.start();
+      await controller.start();
+    },
+    async stop() {
+      await controller.stop(STOP_WORK);
+      await Promise.all([...clusters.values()].map(({ watch }) => watch.stop()));
+      endAllGit();
+      await store.lifecycle.stop();
+    },
+  };
+}
+
+/** What there is, for commands that compare with it. Nothing is changed. */
+export interface Comparison {
+  /** @returns the file on the branch of a GitOps repository; null: there is none */
+  textAt(gitops: string, path: string): Promise<string | null>;
+  /** @returns the InferenceService as it is in its cluster; null: there is none */
+  live(target: Target): Promise<JsonObject | null>;
+  /** @returns what it would be, by the API server and its webhooks */
+  dryRun(cluster: string, manifest: string, force: boolean): Promise<JsonObject>;
+  end(): Promise<void>;
+}
+
+/** @param config its cache is for this alone */
+export function composeComparison(config: Config, log: Log): Comparison {
+  const mirrorOf = createMirrors(composeAll(config, Date.now), config.cache);
+  const clusters = createClusters(config, log, Date.now);
+  const applierOf = (name: string) => {
+    const cluster = clusters.get(name);
+    if (cluster) return cluster.applier;
+    throw new StalledError(
+      `modelhook.yaml gives no access to cluster "${name}"`,
+      'add its kubeconfig to clusters there',
+    );
+  };
+  /** Each is fetched once. */
+  const heads = new Map<string, Promise<{ mirror: Mirror; head: string | null }>>();
+  async function fetched(name: string, { repository, branch }: GitopsConfig) {
+    const mirror = mirrorOf(`gitops/${name}`, repository);
+    return { mirror, head: await mirror.fetchBranch(branch) };
+  }
+  return {
+    async textAt(name, path) {
+      const gitops = config.gitops[name];
+      if (!gitops)
+        throw new StalledError(
+          `the GitOps repository "${name}" is not configured`,
+          'add it to gitops in modelhook.yaml',
+        );
+      const fetching = heads.get(name) ?? fetched(name, gitops);
+      heads.set(name, fetching);
+      const { mirror, head } = await fetching;
+      const entry = (await readTree(mirror, head, [path])).at(path);
+      if (entry.kind === 'inTheWay')
+        throw new StalledError(
+          `${path} cannot be written in ${name}: ${entry.what}`,
+          'set another delivery.path',
+        );
+      return entry.kind === 'file' ? entry.text : null;
+    },
+    live: ({ cluster, namespace, name }) => applierOf(cluster).get({ namespace, name }),
+    dryRun: (cluster, manifest, force) =>
+      applierOf(cluster).apply(parseManifest(manifest), { dryRun: true, force }),
+    end: async () => {
+      await Promise.all([...clusters.values()].map(({ watch }) => watch.stop()));
+      endAllGit();
+    },
+  };
+}
 
 /** One small fact that outlives a restart. */
 const factOf = (store: Store, key: string) => ({

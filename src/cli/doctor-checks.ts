@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { formatFault, messageOf, StalledError } from '../core/errors.ts';
-import type { PolicySet } from '../core/policy.ts';
+import type { Policy, PolicySet } from '../core/policy.ts';
 import { parseRepositoryId, shortSha } from '../core/ref-event.ts';
 import type { Finding, ForgeAdministration, RepositoryUse } from '../forge/forge.ts';
 import { endAllGit } from '../git/git.ts';
@@ -16,6 +16,8 @@ export interface Section {
   title: string;
   /** The forge's name; null where it is about something else. */
   forge: string | null;
+  /** The cluster's name; null where it is about something else. */
+  cluster: string | null;
   findings: Finding[];
 }
 
@@ -26,13 +28,18 @@ const LISTED = 20;
 
 /**
  * Reads the policies as the controller would, into a folder of its own: the cache may be a running controller's.
- * @returns also the repositories that a policy names without a wildcard
+ * @returns also the policies, null where they cannot be used, and the repositories that one names without a wildcard
  */
 export async function checkPolicies(
   config: Config,
   limit = LIMIT,
-): Promise<{ section: Section; repositories: string[] }> {
-  const section = (findings: Finding[]): Section => ({ title: 'Policies', forge: null, findings });
+): Promise<{ section: Section; repositories: string[]; policies: readonly Policy[] | null }> {
+  const section = (findings: Finding[]): Section => ({
+    title: 'Policies',
+    forge: null,
+    cluster: null,
+    findings,
+  });
   const { repository: about, branch } = config.policies;
   const cache = mkdtempSync(join(tmpdir(), 'modelhook-doctor-'));
   try {
@@ -44,7 +51,11 @@ export async function checkPolicies(
     const at = `${shortSha(head ?? '')}, the head of ${branch}`;
     if (current) {
       const message = `${count(current.policies.length, 'policy', 'policies')} at ${at}`;
-      return { section: section([good(about, message)]), repositories: repositoriesOf(current) };
+      return {
+        section: section([good(about, message)]),
+        repositories: repositoriesOf(current),
+        policies: current.policies,
+      };
     }
     const listed = faults.slice(0, LISTED).map((fault) => ({
       about: formatFault({ ...fault, message: '' }).replace(/: $/, ''),
@@ -58,12 +69,13 @@ export async function checkPolicies(
       message: `${at} has ${count(faults.length, 'fault')}, so it is not used`,
       fix: 'correct what follows',
     };
-    return { section: section([sum, ...listed]), repositories: [] };
+    return { section: section([sum, ...listed]), repositories: [], policies: null };
   } catch (error) {
     const fix = 'check policies.repository, and what lets modelhook in there';
     return {
       section: section([failure(about, 'the policies cannot be read', error, fix)]),
       repositories: [],
+      policies: null,
     };
   } finally {
     // What took too long is still at work in the folder.
@@ -116,7 +128,7 @@ export async function checkForge(
     return composed.administration;
   };
   findings.push(...(await examineForge(forge.url, administration, uses, url)));
-  return { title: `${name}: ${forge.url}`, forge: name, findings };
+  return { title: `${name}: ${forge.url}`, forge: name, cluster: null, findings };
 }
 
 const NO_SECRET: Finding = {
@@ -162,7 +174,8 @@ export async function examineForge(
   }
 }
 
-async function within<Result>(limit: number, work: Promise<Result>): Promise<Result> {
+/** @throws where the work takes longer than so many milliseconds */
+export async function within<Result>(limit: number, work: Promise<Result>): Promise<Result> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new Error(`it took longer than ${limit / 1000} s`)), limit);
   try {
@@ -179,7 +192,7 @@ export const good = (about: string, message: string): Finding => ({
   fix: null,
 });
 
-const failure = (about: string, what: string, error: unknown, fix: string): Finding => ({
+export const failure = (about: string, what: string, error: unknown, fix: string): Finding => ({
   about,
   state: 'fault',
   message: `${what}: ${error instanceof StalledError ? error.reason : messageOf(error)}`,

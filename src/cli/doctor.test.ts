@@ -142,9 +142,10 @@ gitea: https://gitea.example.com
     const { code, found } = await findings('--forge', 'gitlab');
     expect(code).toBe(1);
     expect(found).toEqual([
-      { forge: null, about: file, state: 'good', message: 'can be used', fix: null },
+      { forge: null, cluster: null, about: file, state: 'good', message: 'can be used', fix: null },
       {
         forge: null,
+        cluster: null,
         about: 'plain:platform/policies',
         state: 'good',
         message: expect.any(String),
@@ -152,6 +153,7 @@ gitea: https://gitea.example.com
       },
       {
         forge: 'gitlab',
+        cluster: null,
         about: 'token',
         state: 'fault',
         message: 'lacks the scope api',
@@ -184,6 +186,7 @@ describe('of the configuration doctor', () => {
     expect(found).toHaveLength(3);
     expect(found[0]).toEqual({
       forge: null,
+      cluster: null,
       about: expect.stringMatching(/modelhook\.yaml:\d+:\d+$/),
       state: 'fault',
       message: 'forges.plain.webhookSecrets.0: the environment variable HOOK_SECRET is not set',
@@ -361,5 +364,67 @@ describe('of the forges doctor', () => {
     configure({ forges: { ...FORGES, gitlab: { ...FORGES.gitlab, webhookSecrets: [] } } });
     const { found } = await findings('--forge', 'gitlab');
     expect(found.slice(2)).toMatchObject([{ forge: 'gitlab', about: 'webhookSecrets', state: 'fault' }]);
+  });
+});
+
+describe('of the clusters doctor', () => {
+  type OfCluster = Found & { cluster: string | null };
+  const clustersIn = (found: readonly Found[]): (string | null)[] => [
+    ...new Set((found as OfCluster[]).map(({ cluster }) => cluster)),
+  ];
+  beforeEach(() => {
+    const kubeconfig = join(folder, 'kubeconfig');
+    writeFileSync(
+      kubeconfig,
+      stringify({
+        clusters: [{ name: 'c', cluster: { server: 'https://127.0.0.1:1' } }],
+        users: [{ name: 'u', user: { token: 'the-token-of-the-cluster' } }],
+        contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
+        'current-context': 'c',
+      }),
+    );
+    policies.commit({ 'policies/a.yaml': policyText({ target: { namespace: 'vision', cluster: 'prod' } }) });
+    configure({ clusters: { prod: { kubeconfig: { file: kubeconfig } }, blind: { kserve: '0.20' } } });
+  });
+
+  it.each([
+    [[], [null, 'prod']],
+    [['--cluster'], [null, 'prod']],
+    [
+      ['--cluster', 'prod', '--forge', 'gitlab'],
+      [null, 'prod'],
+    ],
+    [['--forge', 'gitlab'], [null]],
+  ])('given %j looks at %j, of those it has access to', async (words, names) => {
+    const { found } = await findings(...words);
+    expect(clustersIn(found)).toEqual(names);
+  });
+
+  it('looks at no forge where only clusters are asked for', async () => {
+    const { found } = await findings('--cluster');
+    expect([...new Set(found.map(({ forge }) => forge))]).toEqual([null]);
+  });
+
+  it('takes one that is not reached for a fault, with what to do and without its token', async () => {
+    const { code, found } = await findings('--cluster', 'prod');
+    expect(code).toBe(1);
+    expect(found).toContainEqual({
+      forge: null,
+      cluster: 'prod',
+      about: 'access',
+      state: 'fault',
+      message: expect.stringContaining('ECONNREFUSED'),
+      fix: expect.stringContaining('check that it runs'),
+    });
+    expect(JSON.stringify(found)).not.toContain('the-token-of-the-cluster');
+  });
+
+  it.each([
+    ['nowhere', 'the configuration has no cluster "nowhere"; it has prod, blind'],
+    ['blind', 'the configuration gives no access to cluster "blind"'],
+  ])('takes --cluster %s for wrong usage', async (name, words) => {
+    const { code, err } = await doctor('--cluster', name);
+    expect(code).toBe(2);
+    expect(err).toContain(words);
   });
 });

@@ -49,7 +49,7 @@ export const withManifestOptions = (command: Command): Command =>
       ),
   );
 
-function repositoryOf(text: string): string {
+export function repositoryOf(text: string): string {
   const parsed = parseRepositoryId(text);
   if (parsed === null)
     throw new InvalidArgumentError('It takes <forge name>:<path>, such as gitlab:ml/vision/iris.');
@@ -59,7 +59,7 @@ function repositoryOf(text: string): string {
   throw new InvalidArgumentError('The .git at the end is no part of a repository id; leave it out.');
 }
 
-function refOf(text: string): string {
+export function refOf(text: string): string {
   if (parseRef(text) === null)
     throw new InvalidArgumentError('It takes a full name, such as refs/tags/v1.0.0 or refs/heads/main.');
   const fault = unsafeRef(text);
@@ -67,14 +67,14 @@ function refOf(text: string): string {
   throw new InvalidArgumentError(`This is no ref: ${fault}.`);
 }
 
-function shaOf(text: string): string {
+export function shaOf(text: string): string {
   if (isFullSha(text)) return text;
   throw new InvalidArgumentError(
     'It takes a whole commit id, 40 or 64 hexadecimal digits in lower case, as git rev-parse prints it.',
   );
 }
 
-function projectIdOf(text: string): string {
+export function projectIdOf(text: string): string {
   if (/^\d+$/.test(text)) return text;
   throw new InvalidArgumentError('It takes a number, such as 42.');
 }
@@ -149,7 +149,7 @@ function manifestOf(input: PlanInput) {
   }
 }
 
-const isNearby = ({ match }: Policy, repository: string): boolean =>
+export const isNearby = ({ match }: Policy, repository: string): boolean =>
   findGlobs(match.repositories, repository).included !== null;
 
 async function readModelCard(file: string | undefined): Promise<ModelCardInput> {

@@ -4,7 +4,8 @@ import type { Plan } from '../core/plan.ts';
 import type { Policy } from '../core/policy.ts';
 import { formatTarget } from '../core/rollout.ts';
 import type { Answer, ManifestOptions, Matching, Other } from './manifests.ts';
-import { oneLine } from './printable.ts';
+import type { Difference } from './plan-diff.ts';
+import { oneLine, printable } from './printable.ts';
 
 /** So many policies of a kind that do not match are listed; more would drown what matches. */
 const MAX_LISTED = 20;
@@ -39,6 +40,16 @@ export function formatPlan(
   });
   return [head, ...parts, ...(others.length === 0 ? [] : [tail])].join('\n');
 }
+
+/** @returns what would change, policy by policy */
+export const formatDifferences = (differences: readonly Difference[]): string =>
+  differences
+    .map(({ policy, with: place, diff, error }) => {
+      const title = `policy ${policy}: ${oneLine(place)}`;
+      if (error !== null) return `# ${title}: cannot be compared\n`;
+      return diff === '' ? `# ${title}: no change\n` : `# ${title}\n${printable(diff ?? '')}`;
+    })
+    .join('\n');
 
 const comments = (lines: string[]): string => lines.map((line) => `# ${line}\n`).join('');
 

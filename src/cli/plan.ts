@@ -10,10 +10,12 @@ import {
   makeManifests,
   withManifestOptions,
 } from './manifests.ts';
-import { formatPlan } from './plan-text.ts';
+import { compareAll, type Difference } from './plan-diff.ts';
+import { formatDifferences, formatPlan } from './plan-text.ts';
 
 interface PlanOptions extends ManifestOptions {
   all?: true;
+  diff?: true;
   output: 'text' | 'json' | 'yaml';
 }
 
@@ -24,6 +26,10 @@ export const planCommand = (): Command =>
       'Explain why each policy deploys a tag or branch or does not, what is chosen and from where. Works offline.',
     ),
   )
+    .option(
+      '--diff',
+      'show what would change instead: in the file of the GitOps repository, or in the cluster where it is applied',
+    )
     .option('--all', 'list every policy that does not match, however many there are')
     .addOption(
       new Option('--output <format>', 'how to write the result')
@@ -48,6 +54,10 @@ With --output json or yaml it is one document, and nothing is left out:
     - { policy, source, reason }
 A manifest that KServe would refuse has all of the first but the manifest, and its error.
 
+With --diff, which needs --config and its secrets, each manifest is compared with the file on the branch of its GitOps
+repository; where it is applied, with the live object, by what a server-side dry run would make of it. Nothing is
+changed. The text is a unified diff, or "no change"; with --output json or yaml, matching gets diff: { with, diff, error }.
+
 Exit codes: 0 every policy that matches can be deployed, 1 policies have faults, none matches or one cannot be planned,
 2 wrong usage or a file that cannot be used.
 
@@ -60,26 +70,36 @@ Example:
 async function plan(options: PlanOptions): Promise<void> {
   const { repository, ref, output, all = false } = options;
   const answer = await makeManifests(options);
-  if (output === 'text') process.stdout.write(formatPlan(answer, options, all));
+  const differences = options.diff ? await compareAll(answer.matching, options.config) : null;
+  if (output === 'text' && differences) process.stdout.write(formatDifferences(differences));
+  else if (output === 'text') process.stdout.write(formatPlan(answer, options, all));
   else {
-    const data = dataOf(answer, options);
+    const data = dataOf(answer, options, differences);
     process.stdout.write(output === 'yaml' ? toYaml(data) : `${JSON.stringify(data, null, 2)}\n`);
   }
   if (answer.matching.length === 0) throw new Error(`no policy matches ${ref} of ${repository}`);
   const failures = answer.matching.flatMap(({ policy, error }) =>
     error === null ? [] : [`policy ${policy.name}: ${error.message}`],
   );
+  for (const { policy, with: place, error } of differences ?? [])
+    if (error !== null) failures.push(`policy ${policy}: cannot be compared with ${place}: ${error}`);
   if (failures.length > 0) throw new Error(failures.join('\n'));
 }
 
 const dataOf = (
   { matching, others }: Answer,
   { repository, projectId, ref, sha }: ManifestOptions,
+  differences: Difference[] | null,
 ): JsonObject => ({
   event: { repository, projectId: projectId ?? null, ref, sha },
-  matching: matching.map(matchingData),
+  matching: matching.map((each) => ({ ...matchingData(each), ...differenceOf(each, differences) })),
   other: others.map(({ policy, reason }) => ({ policy: policy.name, source: policy.source, reason })),
 });
+
+function differenceOf({ policy: { name } }: Matching, differences: Difference[] | null): JsonObject {
+  const found = differences?.find(({ policy }) => policy === name);
+  return found ? { diff: { with: found.with, diff: found.diff, error: found.error } } : {};
+}
 
 function matchingData({ policy, reason, plan, ...outcome }: Matching): JsonObject {
   return {

@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { ConfigError } from '../config.ts';
 import { messageOf } from '../core/errors.ts';
 import { demoCommand } from './demo.ts';
+import { deployCommand } from './deploy.ts';
 import { doctorCommand } from './doctor.ts';
 import { planCommand } from './plan.ts';
 import { printable } from './printable.ts';
@@ -33,6 +34,7 @@ export function createProgram(): Command {
     validateCommand(),
     renderCommand(),
     planCommand(),
+    deployCommand(),
     rolloutsCommand(),
     webhookCommand(),
     doctorCommand(),

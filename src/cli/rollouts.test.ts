@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { userInfo } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parse } from 'yaml';
-import { addRollout, delivered, fakeApp } from '../server/app.fake.ts';
+import { addRollout, delivered, fakeApp, sampleSha } from '../server/app.fake.ts';
 import { type Listening, listen } from '../server/listen.ts';
 import { createSqlStore } from '../store/sql.ts';
 import type { Store } from '../store/store.ts';
@@ -16,7 +17,7 @@ let url: string;
 beforeEach(async () => {
   store = createSqlStore({ file: ':memory:' });
   await store.lifecycle.start();
-  server = await listen(fakeApp(store).app, { host: '127.0.0.1', port: 0 });
+  server = await listen(fakeApp(store, { apiTokens: ['a-token'] }).app, { host: '127.0.0.1', port: 0 });
   url = `http://127.0.0.1:${server.port}`;
 });
 afterEach(async () => {
@@ -118,6 +119,50 @@ describe('rollouts show', () => {
     const { out } = await run('show', id, '--server', url);
     expect(out).toContain('gone');
     for (const control of ['\u001b', '\u0007', '\r', '\u202e']) expect(out).not.toContain(control);
+  });
+});
+
+describe('rollouts retry, cancel and rollback', () => {
+  const FAILED = { phase: 'failed', stage: null, message: 'It is broken; mend it' } as const;
+  const withToken = (...words: string[]) => run(...words, '--server', url, '--token', 'a-token');
+
+  it('a retry prints the new rollout', async () => {
+    const { id } = await addRollout(store, { changes: [FAILED] });
+    const { out, err, code } = await withToken('retry', id);
+    const [newest] = (await store.rollouts.list({ limit: 1 })).items;
+    expect(newest?.cause).toEqual({ kind: 'retry', of: id });
+    expect([out, err, code]).toEqual([`${newest?.id}  pending  Queued for production\n`, '', 0]);
+  });
+
+  it('a cancellation names who asks, by default the user of this machine', async () => {
+    const [first, second] = [await addRollout(store), await addRollout(store, { repository: 'plain:b' })];
+    expect((await withToken('cancel', first.id, '--by', 'anna')).out).toBe(
+      `${first.id}  cancelled  Cancelled by anna\n`,
+    );
+    expect((await withToken('cancel', second.id)).out).toContain(`Cancelled by ${userInfo().username}`);
+  });
+
+  it('a rollback prints the new rollout, as JSON too', async () => {
+    await addRollout(store, { changes: delivered('iris') });
+    const [plan, ...rest] = delivered('iris');
+    const changes = [{ ...plan, manifest: 'kind: InferenceService\n' }, ...rest];
+    const { id } = await addRollout(store, { ref: 'refs/tags/v2', sha: sampleSha(2), changes });
+    const { out, code } = await withToken('rollback', id, '--output', 'json');
+    expect(JSON.parse(out)).toMatchObject({ cause: { kind: 'rollback', of: id }, revision: 'v1.0.0' });
+    expect(code).toBe(0);
+  });
+
+  it('what cannot be done ends with 1, and a missing token with 2', async () => {
+    const { id } = await addRollout(store);
+    expect(await withToken('retry', id)).toMatchObject({
+      code: 1,
+      out: '',
+      err: expect.stringContaining('This rollout is under way'),
+    });
+    expect(await run('cancel', id, '--server', url)).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('needs an API token'),
+    });
   });
 });
 

@@ -1,4 +1,5 @@
-/** `modelhook rollouts`: asks a running controller about its rollouts. */
+/** `modelhook rollouts`: asks a running controller about its rollouts, and to retry, cancel or roll back one. */
+import { userInfo } from 'node:os';
 import { styleText } from 'node:util';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { stringify } from 'yaml';
@@ -11,6 +12,10 @@ interface ServerOptions {
   server: string;
   token?: string;
   output: 'text' | 'json' | 'yaml';
+}
+
+interface CancelOptions extends ServerOptions {
+  by?: string;
 }
 
 interface ListOptions extends ServerOptions {
@@ -62,9 +67,11 @@ class CommandFailure extends Error {
   }
 }
 
-/** The subcommand `rollouts` with `list` and `show`, to be added to the program. */
+/** The subcommand `rollouts`, to be added to the program. */
 export const rolloutsCommand = (): Command => {
-  const command = new Command('rollouts').description('ask a running controller about its rollouts');
+  const command = new Command('rollouts').description(
+    'ask a running controller about its rollouts, or to retry, cancel or roll back one',
+  );
 
   withServer(command.command('list'))
     .description('list rollouts, newest first')
@@ -82,8 +89,57 @@ export const rolloutsCommand = (): Command => {
     .addHelpText('after', '\nExample:\n  $ modelhook rollouts show 3f0c8a52-6d0e-4a53-9d1c-0b6f2f3c7a11')
     .action((id: string, options: ServerOptions) => run(() => show(id, options)));
 
+  withServer(command.command('retry'))
+    .description('deploy the commit of a rollout that has ended once more, by the policies of today')
+    .argument('<id>', 'the full id')
+    .addHelpText(
+      'after',
+      requestHelp('retry', 'The new rollout is printed. The commit is used, wherever its ref points to now.'),
+    )
+    .action((id: string, options: ServerOptions) => run(() => request(id, 'retry', options)));
+
+  withServer(command.command('cancel'))
+    .description('end a rollout that is under way; what was delivered stays')
+    .argument('<id>', 'the full id')
+    .option(
+      '--by <name>',
+      'who does it, for its timeline and the commit status (default: your name on this machine)',
+    )
+    .addHelpText('after', requestHelp('cancel', 'A pull request that it waits for is closed.'))
+    .action((id: string, options: CancelOptions) =>
+      run(() => request(id, 'cancel', options, { by: options.by ?? userName() })),
+    );
+
+  withServer(command.command('rollback'))
+    .description('deliver again what the target of a rollout had before it')
+    .argument('<id>', 'the full id')
+    .addHelpText(
+      'after',
+      requestHelp(
+        'rollback',
+        'The new rollout is printed. It delivers the stored manifest of the last rollout before that became ready, or was\ndelivered where nothing observes.',
+      ),
+    )
+    .action((id: string, options: ServerOptions) => run(() => request(id, 'rollback', options)));
+
   return command;
 };
+
+const requestHelp = (name: string, what: string): string => `
+${what}
+It takes an API token of the controller, with --token or MODELHOOK_API_TOKEN.
+
+Example:
+  $ modelhook rollouts ${name} 3f0c8a52-6d0e-4a53-9d1c-0b6f2f3c7a11`;
+
+/** A container's user may have no name. */
+function userName(): string | undefined {
+  try {
+    return userInfo().username;
+  } catch {
+    return undefined;
+  }
+}
 
 const withServer = (command: Command): Command =>
   command
@@ -134,20 +190,35 @@ async function show(id: string, options: ServerOptions): Promise<void> {
   process.stdout.write(details(rollout));
 }
 
+/** Asks for something, and tells which rollout came of it. */
+async function request(
+  id: string,
+  what: 'retry' | 'cancel' | 'rollback',
+  options: ServerOptions,
+  body: object = {},
+): Promise<void> {
+  const path = `/api/v1/rollouts/${encodeURIComponent(id)}/${what}`;
+  const rollout = await ask(options, path, rolloutSchema, body);
+  if (options.output !== 'text') return print(options.output, rollout);
+  process.stdout.write(`${rollout.id}  ${colour(rollout.phase)}  ${oneLine(rollout.message)}\n`);
+}
+
 const print = (format: 'json' | 'yaml', value: unknown): void => {
   process.stdout.write(format === 'json' ? `${JSON.stringify(value, null, 2)}\n` : stringify(value));
 };
 
 /**
  * One request to the controller.
+ * @param sent the body of a POST; undefined: it is a GET
  * @throws CommandFailure where it is not reached, or answers anything but what was asked for
  */
 async function ask<Schema extends z.ZodType>(
   { server, token }: ServerOptions,
   path: string,
   schema: Schema,
+  sent?: object,
 ): Promise<z.infer<Schema>> {
-  const response = await request(server, path, token);
+  const response = await send(server, path, token, sent);
   const body: unknown = await response.json().catch(() => null);
   if (!response.ok) {
     const problem = problemSchema.safeParse(body);
@@ -162,7 +233,12 @@ async function ask<Schema extends z.ZodType>(
   );
 }
 
-async function request(server: string, path: string, token: string | undefined): Promise<Response> {
+async function send(
+  server: string,
+  path: string,
+  token: string | undefined,
+  sent: object | undefined,
+): Promise<Response> {
   if (!/^https?:\/\//.test(server) || !URL.canParse(server))
     throw new CommandFailure(
       2,
@@ -172,6 +248,7 @@ async function request(server: string, path: string, token: string | undefined):
   try {
     return await fetch(`${server.replace(/\/+$/, '')}${path}`, {
       headers,
+      ...(sent && { method: 'POST', body: JSON.stringify(sent) }),
       signal: AbortSignal.timeout(30_000),
     });
   } catch (error) {
