@@ -237,10 +237,11 @@ export type Config = Readonly<Parsed>;
 /** @returns what policies may refer to */
 export const knownNames = ({ forges, clusters, gitops }: Config): KnownNames => ({
   forges: Object.keys(forges),
-  clusters: Object.entries(clusters).map(([cluster, { kserve, crd, kubeconfig, inCluster }]) => ({
+  clusters: Object.entries(clusters).map(([cluster, { kserve, crd, kubeconfig, inCluster, namespaces }]) => ({
     name: cluster,
     kserve: { version: kserve ?? null, structure: crd ?? ASSUMED_KSERVE.structure },
     reachable: kubeconfig !== undefined || inCluster === true,
+    namespaces,
   })),
   gitops: Object.entries(gitops).map(([name, { repository }]) => ({
     name,

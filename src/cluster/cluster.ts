@@ -187,6 +187,11 @@ export interface ClusterRight {
 export interface ClusterReviewer {
   /** @returns what of all that modelhook does there it may not do */
   missingRights(): Promise<ClusterRight[]>;
+  /**
+   * Whether KServe's webhooks for InferenceServices are configured. Nothing depends on it, so modelhook needs no right for it.
+   * @throws {ClusterUnavailableError} the cluster cannot be asked
+   */
+  kserveWebhooks(): Promise<'configured' | 'absent' | 'unreadable'>;
 }
 
 /** One cluster. It loads its client, and opens connections, when it is first asked or started. */

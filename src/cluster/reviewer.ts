@@ -1,9 +1,13 @@
-/** Asks a cluster which rights we lack. */
+/** Asks a cluster which rights we lack, and whether KServe's webhooks are configured. */
 import { type Json, valueAt } from '../core/json.ts';
 import type { ClusterApi } from './api.ts';
 import type { ClusterReviewer, ClusterRight } from './cluster.ts';
 import { rightsNeeded } from './resources.ts';
 
+const ADMISSION = '/apis/admissionregistration.k8s.io/v1';
+const WEBHOOKS = ['validatingwebhookconfigurations', 'mutatingwebhookconfigurations'];
+/** KServe calls both so (config/webhook/manifests.yaml). */
+const KSERVE_WEBHOOK = 'inferenceservice.serving.kserve.io';
 const REVIEWS = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
 
 export const createReviewer = (
@@ -15,6 +19,14 @@ export const createReviewer = (
     const needed = rightsNeeded(namespaces, kserveNamespace);
     const allowed = await Promise.all(needed.map((right) => isAllowed(api, right)));
     return needed.filter((_, index) => !allowed[index]);
+  },
+  kserveWebhooks: async () => {
+    const answers = await Promise.all(
+      WEBHOOKS.map((plural) => api.ask({ path: `${ADMISSION}/${plural}/${KSERVE_WEBHOOK}` })),
+    );
+    const statuses = answers.map(({ status }) => status);
+    if (statuses.includes(404)) return 'absent';
+    return statuses.every((status) => status === 200) ? 'configured' : 'unreadable';
   },
 });
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { compileGlobs } from './glob.ts';
-import { explainMatch, matchPolicies } from './match.ts';
+import { explainMatch, matchPolicies, policiesFor } from './match.ts';
 import { loadGood, only, policyText } from './policy.fixture.ts';
 
 const match = {
@@ -97,5 +97,26 @@ describe('matchPolicies', () => {
       }),
       { numRuns: 500 },
     );
+  });
+});
+
+describe('policiesFor', () => {
+  const set = loadGood(
+    policyText({ match }, 'keeps'),
+    policyText({ match, environment: 'two', target: { namespace: 'two' }, onRefDelete: 'remove' }, 'removes'),
+  );
+  const named = (kind: 'created' | 'moved' | 'deleted', ref = 'refs/heads/main') =>
+    policiesFor(set, { repository: 'plain:ml/iris', ref, kind }).map(({ name }) => name);
+
+  it('are all that match a ref that is there', () => {
+    expect([named('created'), named('moved')]).toEqual([
+      ['keeps', 'removes'],
+      ['keeps', 'removes'],
+    ]);
+  });
+
+  it('are those that match and remove where it was deleted', () => {
+    expect(named('deleted')).toEqual(['removes']);
+    expect(named('deleted', 'refs/heads/dev')).toEqual([]);
   });
 });

@@ -1,7 +1,7 @@
 /** Which policies a ref of a repository is deployed by, and why. */
 import { findGlobs, type Glob, type GlobList, matchesGlob } from './glob.ts';
 import type { Policy, PolicySet } from './policy.ts';
-import { parseRef } from './ref-event.ts';
+import { parseRef, type RefEvent } from './ref-event.ts';
 
 /** What policies match on. */
 export interface Matchable {
@@ -34,6 +34,12 @@ export function matchPolicies({ policies }: PolicySet, event: Matchable): Policy
       if (name !== undefined && names.has(name)) places.push(place);
     }
   return Array.from(Uint32Array.from(places).sort()).flatMap((place) => policies[place] ?? []);
+}
+
+/** @returns the policies that an event concerns: for a deletion those that remove what the ref has brought */
+export function policiesFor(policies: PolicySet, event: Matchable & Pick<RefEvent, 'kind'>): Policy[] {
+  const matching = matchPolicies(policies, event);
+  return event.kind === 'deleted' ? matching.filter(({ onRefDelete }) => onRefDelete === 'remove') : matching;
 }
 
 /** Equal lists are one, however many policies write them. */

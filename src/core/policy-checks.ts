@@ -295,12 +295,7 @@ function warnOfMode(policy: Policy, warn: Report): void {
 }
 
 /** What is kept for a controller that can do it, and is not done by this one. */
-function warnOfLater({ onRefDelete, onPolicyChange, defaulted }: Policy, warn: Report): void {
-  if (onRefDelete === 'remove')
-    warn(
-      ['spec', 'onRefDelete'],
-      'this version removes nothing yet; delete the file from the GitOps repository',
-    );
+function warnOfLater({ onPolicyChange, defaulted }: Policy, warn: Report): void {
   if (onPolicyChange === 'redeploy' && !defaulted.has('onPolicyChange'))
     warn(
       ['spec', 'onPolicyChange'],

@@ -203,7 +203,7 @@ describe('names of clusters and GitOps repositories', () => {
     loadPolicies([{ path: 'a.yaml', text: policyText(spec) }], 'c0ffee', { known });
   const knownOf = (clusters: string[], gitops: string[]): KnownNames => ({
     forges: ['plain'],
-    clusters: clusters.map((name) => ({ name, kserve: ASSUMED_KSERVE, reachable: false })),
+    clusters: clusters.map((name) => ({ name, kserve: ASSUMED_KSERVE, reachable: false, namespaces: [] })),
     gitops: gitops.map((name) => ({ name, pullRequests: false })),
   });
   const messages = (spec: object, known?: KnownNames): string[] =>
@@ -235,6 +235,30 @@ describe('names of clusters and GitOps repositories', () => {
       'spec.target.cluster: modelhook.yaml has no cluster "prd"; did you mean "prod"?',
       'spec.delivery.gitops: modelhook.yaml has no GitOps repository "flet"; did you mean "fleet"?',
     ]);
+  });
+});
+
+describe('the namespaces that modelhook.yaml gives for a cluster', () => {
+  const faultsWith = (namespace: string, namespaces: string[]): string[] => {
+    const clusters = [{ name: 'prod', kserve: ASSUMED_KSERVE, reachable: true, namespaces }];
+    const known = { forges: ['plain'], clusters, gitops: [{ name: 'fleet', pullRequests: false }] };
+    const spec = { target: { namespace, cluster: 'prod' } };
+    return loadPolicies([{ path: 'a.yaml', text: policyText(spec) }], 'c0ffee', { known }).faults.map(
+      ({ message }) => message,
+    );
+  };
+
+  it('are all that a policy may deploy to', () => {
+    expect(faultsWith('vision', ['vision', 'speech'])).toEqual([]);
+    expect(faultsWith('visoin', ['vision', 'speech'])).toEqual([
+      'spec.target.namespace: modelhook.yaml does not have "visoin" among the namespaces of cluster "prod"; did you mean "vision"?',
+    ]);
+    expect(faultsWith('billing', ['vision', 'speech'])).toEqual([expect.stringContaining('; it has')]);
+  });
+
+  it('are all there are where none is given, and cannot be told of a template', () => {
+    expect(faultsWith('billing', [])).toEqual([]);
+    expect(faultsWith('team-${repository.group}', ['vision'])).toEqual([]);
   });
 });
 
@@ -305,7 +329,12 @@ describe('where a manifest goes', () => {
     loadPolicies([{ path: 'a.yaml', text: policyText({ delivery }) }], 'c0ffee', {
       known: {
         forges: ['plain'],
-        clusters: clusters.map((reachable) => ({ name: 'prod', kserve: ASSUMED_KSERVE, reachable })),
+        clusters: clusters.map((reachable) => ({
+          name: 'prod',
+          kserve: ASSUMED_KSERVE,
+          reachable,
+          namespaces: [],
+        })),
         gitops: [
           { name: 'fleet', pullRequests: false },
           { name: 'hub', pullRequests: true },
@@ -332,14 +361,14 @@ describe('where a manifest goes', () => {
     expect(faults({ apply: true, via: 'pullRequest' }, [true])[0]).toContain('no pull request');
   });
 
-  it.each([{ onRefDelete: 'remove' }, { onPolicyChange: 'redeploy' }])(
-    'warns that %j is not done yet',
-    (spec) => {
-      expect(load(policyText(spec)).warnings.map(({ message }) => message)).toEqual([
-        expect.stringContaining('this version'),
-      ]);
-    },
-  );
+  it('warns of a redeployment that is not done yet', () => {
+    const { warnings } = load(policyText({ onPolicyChange: 'redeploy' }));
+    expect(warnings.map(({ message }) => message)).toEqual([expect.stringContaining('this version')]);
+  });
+
+  it('takes a removal with the ref as it is', () => {
+    expect(load(policyText({ onRefDelete: 'remove' })).warnings).toEqual([]);
+  });
 });
 
 describe('GPU profiles', () => {

@@ -113,7 +113,7 @@ it('a GPU profile is checked against the KServe of each cluster it is used for',
     {
       known: {
         forges: ['plain'],
-        clusters: [{ name: 'prod', kserve: anything, reachable: false }],
+        clusters: [{ name: 'prod', kserve: anything, reachable: false, namespaces: [] }],
         gitops: [{ name: 'fleet', pullRequests: false }],
       },
     },

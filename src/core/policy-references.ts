@@ -6,6 +6,7 @@ import { checkPod } from './policy-overrides.ts';
 import type { PolicySpec } from './policy-schema.ts';
 import { formatText, listFormats, type ServingRuntime } from './runtime-catalogue.ts';
 import type { Report } from './schema-faults.ts';
+import { variablesOf } from './template.ts';
 import type { Path } from './yaml-source.ts';
 
 /** What modelhook.yaml has of what policies refer to. */
@@ -20,6 +21,8 @@ export interface KnownCluster {
   kserve: KServe;
   /** Whether manifests can be applied to it. */
   reachable: boolean;
+  /** Those that are watched there; empty: all */
+  namespaces: readonly string[];
 }
 
 export interface KnownGitops {
@@ -58,6 +61,7 @@ export function resolveReferences(
   const { fault } = sink;
   const cluster = resolveCluster(spec.target.cluster ?? null, definitions.known, fault);
   const known = definitions.known?.clusters.find(({ name }) => name === cluster);
+  checkNamespace(spec.target.namespace, known, fault);
   warnOfRuntime(spec, definitions.runtimes, sink.warn);
   warnOfForges(spec.match.repositories, definitions.known, sink.warn);
   return {
@@ -108,6 +112,19 @@ function resolveCluster(name: string | null, known: KnownNames | null, fault: Re
   else if (!/^[a-z][a-z0-9-]{0,30}$/.test(name))
     fault(path, `"${name}" is no name of a cluster: lower-case letters, digits and "-"`);
   return name;
+}
+
+/** Where a namespace is not watched, nobody sees what is in it, and RBAC may allow nothing there. */
+function checkNamespace(namespace: string, cluster: KnownCluster | undefined, fault: Report): void {
+  // Which namespaces a template makes is known with the event.
+  if (!cluster?.namespaces.length || variablesOf(namespace).size > 0) return;
+  const { name, namespaces } = cluster;
+  if (namespaces.includes(namespace)) return;
+  const hint = suggestion(namespace, namespaces) || `; it has ${listNames(namespaces)}`;
+  fault(
+    ['spec', 'target', 'namespace'],
+    `modelhook.yaml does not have "${namespace}" among the namespaces of cluster "${name}"${hint}`,
+  );
 }
 
 /** @returns the GitOps repository; null where the manifest is applied */

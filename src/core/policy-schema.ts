@@ -209,7 +209,8 @@ const specSchema = fields({
   ),
   onRefDelete: doc(
     z.enum(['keep', 'remove']).nullish(),
-    'What becomes of a service when its tag or branch is deleted; `remove` suits branch previews. This version always keeps it.',
+    'What becomes of a service when the tag or branch that deployed it is deleted. `remove` suits branch previews: what ' +
+      'the ref has brought is removed, unless another ref has deployed there since.',
     { examples: ['remove'], default: 'keep' },
   ),
 });

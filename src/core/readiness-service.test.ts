@@ -89,7 +89,7 @@ describe('after the delivered service was there', () => {
     expect(judgeLater(WANTED, seenOf(service({ hash: OLD }), deployment()))).toEqual(
       failed(
         'changed',
-        `somebody else changed iris after it was delivered: it has spec-hash ${OLD} instead of ${HASH}; deploy again, or set delivery.selfHeal in the policy`,
+        `somebody else changed iris after it was delivered: it has spec-hash ${OLD} instead of ${HASH}; deploy again`,
       ),
     );
     expect(judgeLater(GITOPS, seenOf(service({ max: 9 }), deployment()))).toEqual(

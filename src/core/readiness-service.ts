@@ -81,10 +81,7 @@ function notOurs(wanted: Wanted, difference: string, patience: Patience): Live {
     failure: {
       cause: 'changed',
       reason: `somebody else changed ${name} after it was delivered: ${difference}`,
-      fix:
-        wanted.via === 'gitops'
-          ? 'let the GitOps agent sync it, or deploy again'
-          : 'deploy again, or set delivery.selfHeal in the policy',
+      fix: wanted.via === 'gitops' ? 'let the GitOps agent sync it, or deploy again' : 'deploy again',
     },
   };
 }

@@ -14,7 +14,7 @@ export const PHASES: readonly Phase[] = [
 ];
 
 /** What the controller does next with a rollout; null once it is final. */
-export type Stage = 'resolve' | 'deliver' | 'observe';
+export type Stage = 'resolve' | 'remove' | 'deliver' | 'observe';
 
 /** Why a rollout exists, and the id of what caused it. */
 export interface Cause {
@@ -148,6 +148,8 @@ export interface PlanSummary {
   /** What was chosen and from where, a line each, in the order in which it was decided. */
   decisions: string[];
   warnings: string[];
+  /** Of a removal: what its deleted ref has brought to the target, as commits of the model. Absent: it deploys. */
+  removes?: string[];
 }
 
 /** @returns what stands for the delivery target of a plan: one batch at a time goes to each */

@@ -72,8 +72,8 @@ export async function putFile(file: string): Promise<void> {
 }
 
 /** @returns a token of the service account that deploy/ makes */
-export async function tokenOf(account = 'modelhook'): Promise<string> {
-  const path = `/api/v1/namespaces/modelhook/serviceaccounts/${account}/token`;
+export async function tokenOf(account = 'modelhook', namespace = 'modelhook'): Promise<string> {
+  const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`;
   const made = await ask('POST', path, {
     apiVersion: 'authentication.k8s.io/v1',
     kind: 'TokenRequest',

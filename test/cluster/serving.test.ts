@@ -1,0 +1,327 @@
+/**
+ * The whole controller, a process of its own, from the tag to the status on the commit: on a real control plane, under the
+ * rights that deploy/ gives. A stand-in plays KServe's controller; nodes without kubelets say how pods fare.
+ */
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import { checkCluster } from '../../src/cli/doctor-clusters.ts';
+import { SILENT_LOG } from '../../src/cluster/cluster.fixture.ts';
+import type { Cluster } from '../../src/cluster/cluster.ts';
+import { createKubernetesCluster } from '../../src/cluster/kubernetes.ts';
+import { conditionIn, countIn, itemsIn, textIn } from '../../src/core/cluster-fields.ts';
+import { SPEC_HASH } from '../../src/core/inference-service.ts';
+import { type JsonObject, valueAt } from '../../src/core/json.ts';
+import { type ControllerSite, ended, makeControllerSite, until } from '../controller-site.ts';
+import { GitRepository } from '../git-repository.ts';
+import { type KServeController, startKServeController } from './kserve-controller.ts';
+import {
+  ask,
+  kubeconfigFor,
+  makeNamespace,
+  put,
+  REAL_KUBECONFIG,
+  remove,
+  SKIPPED,
+  tokenOf,
+} from './real-cluster.ts';
+
+const NAMESPACE = 'serving';
+const DOOMED = 'serving-doomed';
+/** Of its own: other tests make and remove what is in deploy/ under its names. */
+const ACCOUNT = 'modelhook-serving';
+const RBAC = resolve(import.meta.dirname, '../../deploy/rbac.yaml');
+
+const rbac = (): JsonObject[] =>
+  parseAllDocuments(readFileSync(RBAC, 'utf8')).map((document) =>
+    JSON.parse(JSON.stringify(document.toJS()).replaceAll('"modelhook"', `"${ACCOUNT}"`)),
+  );
+
+interface PolicyTraits {
+  namespace?: string;
+  /** What becomes of the pods (the annotation of the nodes). */
+  fate?: string;
+  delivery?: string;
+  repositories?: string;
+}
+
+/** Each deploys tags of its own name, all to the same targets. */
+const policy = (
+  name: string,
+  { namespace = NAMESPACE, fate, delivery = 'apply: true', repositories = 'ml/*' }: PolicyTraits = {},
+): string => `apiVersion: modelhook.dev/v1alpha1
+kind: DeploymentPolicy
+metadata: { name: ${name} }
+spec:
+  match: { repositories: ["plain:${repositories}"], tags: ["${name}-*"] }
+  target: { cluster: real, namespace: ${namespace} }
+  modelFormat: { name: sklearn, version: "1" }
+  runtime: { name: kserve-sklearnserver }
+  storage: { uri: "s3://models/\${repository.path}/\${sha}" }
+  resources: { requests: { cpu: 100m, memory: 64Mi }, limits: { cpu: 100m, memory: 64Mi } }
+  ${fate === undefined ? '' : `pod: { annotations: { test.modelhook.dev/fate: ${fate} } }`}
+  readiness: { grace: { imagePull: 1s, invalidSpec: 1s } }
+  delivery: { ${delivery} }
+`;
+
+const POLICIES = [
+  policy('good'),
+  policy('slow', { fate: 'slow' }),
+  policy('broken', { fate: 'image' }),
+  policy('doomed', { fate: 'never', namespace: DOOMED }),
+  policy('fleet', { repositories: 'gitops/*', delivery: 'gitops: fleet' }),
+].join('---\n');
+
+interface RolloutJson {
+  phase: string;
+  message: string;
+  revision: string;
+  sha: string;
+  endpoints: { internal: string | null; external: string | null };
+  receipt: { commit: string | null; path: string | null } | null;
+  transitions: { phase: string; message: string; at: string }[];
+}
+
+describe.skipIf(!REAL_KUBECONFIG)(`from the tag until it serves, on a real cluster${SKIPPED}`, () => {
+  let site: ControllerSite;
+  let kserve: KServeController;
+  let cluster: Cluster;
+  let controller: Awaited<ReturnType<ControllerSite['start']>>;
+
+  beforeAll(async () => {
+    // One that an earlier run removed may still be on its way out.
+    for (const name of ['kserve', NAMESPACE, DOOMED])
+      await until(async () => textIn(await makeNamespace(name), 'status', 'phase') === 'Active');
+    for (const document of rbac()) await put(document);
+    const access = { file: kubeconfigFor(await tokenOf(ACCOUNT, ACCOUNT)) };
+    cluster = createKubernetesCluster({
+      name: 'real',
+      access,
+      namespaces: [],
+      log: SILENT_LOG,
+      now: Date.now,
+    });
+    // An API server learns of new roles a moment later.
+    await until(async () => (await cluster.reviewer.missingRights()).length === 0);
+    kserve = startKServeController(NAMESPACE);
+    site = await makeControllerSite({
+      policy: POLICIES,
+      config: { clusters: { real: { kubeconfig: access } } },
+    });
+    controller = await site.start();
+  });
+  afterAll(async () => {
+    await site.remove();
+    await kserve.stop();
+    for (const object of rbac()) await remove(object);
+    for (const name of [NAMESPACE, DOOMED])
+      await remove({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
+  });
+  afterEach(() => kserve.faults.clear());
+
+  const push = async (path: string, tag: string): Promise<void> => {
+    const sha = await site.tag(path, tag);
+    expect(await site.deliver(path, `refs/tags/${tag}`, sha, `${path}/${tag}`)).toBe(202);
+  };
+  const rollout = async (path: string, tag: string): Promise<RolloutJson | undefined> => {
+    const response = await fetch(`${site.url}/api/v1/rollouts?repository=plain:${path}`).catch(() => null);
+    const items: RolloutJson[] = response?.ok ? JSON.parse(await response.text()).items : [];
+    return items.find(({ revision }) => revision === tag);
+  };
+  const untilIt = async (
+    path: string,
+    tag: string,
+    holds: (rollout: RolloutJson) => boolean,
+  ): Promise<RolloutJson> => {
+    let found: RolloutJson | undefined;
+    await until(async () => {
+      found = await rollout(path, tag);
+      return found !== undefined && holds(found);
+    });
+    if (found === undefined) throw new Error('there is no rollout');
+    return found;
+  };
+  const untilPhase = (path: string, tag: string, phase: string): Promise<RolloutJson> =>
+    untilIt(path, tag, (found) => found.phase === phase);
+  /** The line of the commit that plain Git keeps as its status. */
+  const untilStatus = (path: string, { sha }: RolloutJson, text: string): Promise<void> =>
+    until(async () => {
+      const repository = GitRepository.open(site.repository(path));
+      if (repository.read('refs/notes/modelhook') === null) return false;
+      return repository.git(['notes', '--ref=refs/notes/modelhook', 'show', sha]).includes(text);
+    });
+  const service = (name: string): Promise<JsonObject> =>
+    ask('GET', `/apis/serving.kserve.io/v1beta1/namespaces/${NAMESPACE}/inferenceservices/${name}`);
+  const hashOf = (object: JsonObject): string | null =>
+    textIn(object, 'spec', 'predictor', 'annotations', SPEC_HASH);
+  const podsOf = async (name: string): Promise<JsonObject[]> => {
+    const { items } = await ask(
+      'GET',
+      `/api/v1/namespaces/${NAMESPACE}/pods?labelSelector=serving.kserve.io/inferenceservice=${name}`,
+    );
+    return Array.isArray(items) ? (items as JsonObject[]) : [];
+  };
+  const readyPods = async (name: string, hash: string | null): Promise<JsonObject[]> =>
+    (await podsOf(name)).filter(
+      (pod) =>
+        textIn(pod, 'metadata', 'annotations', SPEC_HASH) === hash &&
+        conditionIn(pod, 'Ready')?.status === 'True',
+    );
+
+  it('doctor finds that the rights of deploy/ are enough, and that they do not show the webhooks', async () => {
+    const examined = { name: 'real', access: 'a kubeconfig', namespaces: [], open: async () => cluster };
+    const { findings } = await checkCluster(examined, []);
+    const stateOf = (about: string) => findings.find((finding) => finding.about === about)?.state;
+    expect(findings.filter(({ state }) => state === 'fault')).toEqual([]);
+    expect(stateOf('rights')).toBe('good');
+    expect(stateOf('runtimes')).toBe('good');
+    expect(stateOf("KServe's webhooks")).toBe('warning');
+  });
+
+  it('applies, waits until the model serves, and the status on the commit says where', async () => {
+    await site.makeModels(['ml/iris']);
+    await push('ml/iris', 'good-1');
+    const ready = await untilPhase('ml/iris', 'good-1', 'ready');
+    expect(ready.endpoints).toEqual({
+      internal: `http://iris-predictor.${NAMESPACE}.svc.cluster.local`,
+      external: `http://iris-${NAMESPACE}.example.com`,
+    });
+    expect(ready.message).toMatch(new RegExp(`^Ready in \\d+s at http://iris-${NAMESPACE}\\.example\\.com$`));
+    expect(ready.transitions.map(({ phase }) => phase)).toEqual(
+      expect.arrayContaining(['pending', 'delivered', 'ready']),
+    );
+    expect(ready.transitions.find(({ phase }) => phase === 'delivered')?.message).toBe(
+      'Applied to real, waiting for iris to be ready',
+    );
+    expect(await readyPods('iris', hashOf(await service('iris')))).toHaveLength(1);
+    await untilStatus('ml/iris', ready, `modelhook/good\tsuccess\t${ready.message}`);
+  });
+
+  it('does not call an update ready before its own pod serves, whatever KServe says', async () => {
+    await site.makeModels(['ml/update']);
+    await push('ml/update', 'good-1');
+    await untilPhase('ml/update', 'good-1', 'ready');
+    await push('ml/update', 'slow-1');
+    const waiting = await untilIt('ml/update', 'slow-1', ({ message }) =>
+      message.startsWith('0 of 1 new pod ready'),
+    );
+    expect(waiting.phase).toBe('delivered');
+    const meanwhile = await service('update');
+    expect(conditionIn(meanwhile, 'Ready')?.status).toBe('True');
+    expect(textIn(meanwhile, 'status', 'modelStatus', 'transitionStatus')).toBe('UpToDate');
+    const ready = await untilPhase('ml/update', 'slow-1', 'ready');
+    const [pod, ...others] = await readyPods('update', hashOf(await service('update')));
+    expect(others).toEqual([]);
+    const since = itemsIn(pod, 'status', 'conditions').find((each) => textIn(each, 'type') === 'Ready');
+    const readyAt = ready.transitions.find(({ phase }) => phase === 'ready')?.at ?? '';
+    expect(Date.parse(readyAt)).toBeGreaterThanOrEqual(Date.parse(textIn(since, 'lastTransitionTime') ?? ''));
+  });
+
+  it('says that an image cannot be pulled while KServe calls the service ready', async () => {
+    await site.makeModels(['ml/image']);
+    await push('ml/image', 'good-1');
+    await untilPhase('ml/image', 'good-1', 'ready');
+    await push('ml/image', 'broken-1');
+    const failed = await untilPhase('ml/image', 'broken-1', 'failed');
+    expect(failed.message).toMatch(
+      /^image-predictor-\S+ cannot pull the image kserve\/sklearnserver:v0\.20\.0: Back-off pulling image: not found; correct the image/,
+    );
+    expect(conditionIn(await service('image'), 'Ready')?.status).toBe('True');
+    await untilStatus('ml/image', failed, 'modelhook/broken\tfailure\timage-predictor-');
+  });
+
+  it('waits in words for the GitOps agent, and then for the model', async () => {
+    await site.makeModels(['gitops/rose']);
+    await push('gitops/rose', 'fleet-1');
+    const waiting = await untilIt('gitops/rose', 'fleet-1', ({ message }) =>
+      message.startsWith('waiting for the GitOps agent'),
+    );
+    const { commit, path } = waiting.receipt ?? {};
+    expect(waiting.message).toBe(`waiting for the GitOps agent to apply ${commit?.slice(0, 7)}`);
+    expect(waiting.transitions.find(({ phase }) => phase === 'delivered')?.message).toBe(
+      `Committed ${commit?.slice(0, 7)} to fleet, waiting for rose to be ready`,
+    );
+    const fleet = GitRepository.open(site.fleet);
+    await put(parse(fleet.git(['show', `${commit}:${path}`])), 'gitops-agent');
+    const ready = await untilPhase('gitops/rose', 'fleet-1', 'ready');
+    await untilStatus('gitops/rose', ready, `modelhook/fleet\tsuccess\t${ready.message}`);
+  });
+
+  it('goes on where it was after it was killed, and delivers nothing twice', async () => {
+    await site.makeModels(['ml/killed']);
+    await push('ml/killed', 'slow-1');
+    await untilPhase('ml/killed', 'slow-1', 'delivered');
+    await ended(controller, 'SIGKILL');
+    controller = await site.start();
+    const ready = await untilPhase('ml/killed', 'slow-1', 'ready');
+    const deliveries = ready.transitions.filter(({ message }) => message.startsWith('Applied'));
+    expect(deliveries).toHaveLength(1);
+    expect(valueAt(await service('killed'), ['metadata', 'generation'])).toBe(1);
+    await untilStatus('ml/killed', ready, `modelhook/slow\tsuccess\t${ready.message}`);
+  });
+
+  it('learns at its start that a model began to serve while it was away', async () => {
+    await site.makeModels(['ml/away']);
+    kserve.faults.set('away', { kind: 'idle' });
+    await push('ml/away', 'good-1');
+    await untilPhase('ml/away', 'good-1', 'delivered');
+    await ended(controller, 'SIGKILL');
+    kserve.faults.clear();
+    kserve.retry('away');
+    await until(async () => conditionIn(await service('away'), 'Ready')?.status === 'True');
+    controller = await site.start();
+    await untilPhase('ml/away', 'good-1', 'ready');
+  });
+
+  it('a newer rollout ends the older one, and is the one that becomes ready', async () => {
+    await site.makeModels(['ml/newer']);
+    await push('ml/newer', 'slow-1');
+    await untilPhase('ml/newer', 'slow-1', 'delivered');
+    await push('ml/newer', 'good-2');
+    const old = await untilPhase('ml/newer', 'slow-1', 'superseded');
+    expect(old.message).toBe('Superseded by good-2');
+    const ready = await untilPhase('ml/newer', 'good-2', 'ready');
+    await untilStatus('ml/newer', old, 'modelhook/slow\terror\tSuperseded by good-2');
+    await untilStatus('ml/newer', ready, `modelhook/good\tsuccess\t${ready.message}`);
+    expect(countIn(await service('newer'), 'metadata', 'generation')).toBe(2);
+  });
+
+  it('says that the namespace is gone', async () => {
+    await site.makeModels(['ml/doomed']);
+    await push('ml/doomed', 'doomed-1');
+    await untilPhase('ml/doomed', 'doomed-1', 'delivered');
+    await remove({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: DOOMED } });
+    const failed = await untilPhase('ml/doomed', 'doomed-1', 'failed');
+    expect(failed.message).toMatch(/namespace serving-doomed|from namespace serving-doomed/);
+    await push('ml/doomed', 'doomed-2');
+    const refused = await untilPhase('ml/doomed', 'doomed-2', 'failed');
+    expect(refused.message).toContain('serving-doomed');
+  });
+
+  it.each([
+    [
+      'that the runtime is not there',
+      { kind: 'invalidSpec', reason: 'RuntimeNotRecognized', message: 'Waiting for runtime' } as const,
+      'runtime kserve-sklearnserver exists neither in namespace serving nor cluster-wide',
+    ],
+    [
+      'of a storage URI that KServe tells in an event alone',
+      {
+        kind: 'event',
+        message: 'storageUri [s3://models/ml/faulty-1/x] is not supported',
+      } as const,
+      'KServe cannot set up faulty-1: storageUri [s3://models/ml/faulty-1/x] is not supported',
+    ],
+  ])('says %s, and ready once that is mended', async (_, fault, words) => {
+    const name = fault.kind === 'event' ? 'faulty-1' : 'faulty-0';
+    await site.makeModels([`ml/${name}`]);
+    kserve.faults.set(name, fault);
+    await push(`ml/${name}`, 'good-1');
+    const failed = await untilPhase(`ml/${name}`, 'good-1', 'failed');
+    expect(failed.message).toContain(words);
+    kserve.faults.clear();
+    kserve.retry(name);
+    await untilPhase(`ml/${name}`, 'good-1', 'ready');
+  });
+});
