@@ -175,6 +175,7 @@ describe('readManaged', () => {
       repository: 'plain:ml/iris',
       target: { namespace: 'vision', name: 'iris' },
       revision: 'v1.0.0',
+      sha: SHA,
       specHash,
       deploymentMode: 'Standard',
     };
