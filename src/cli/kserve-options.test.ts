@@ -178,7 +178,10 @@ describe('--kubeconfig', () => {
         /^--kubeconfig: the kubeconfig \S+missing cannot be read/,
       ],
       [['--kubeconfig', await kubeconfig(OLD_CRD), '--context', 'none'], /has no context "none"; name one/],
-      [['--kubeconfig', await kubeconfig('{}'), '--context', 'lab'], /^--kubeconfig: the cluster at .* answers something that is no CustomResourceDefinition/],
+      [
+        ['--kubeconfig', await kubeconfig('{}'), '--context', 'lab'],
+        /^--kubeconfig: the cluster at .* answers something that is no CustomResourceDefinition/,
+      ],
       [['--context', 'lab'], /^--context is one of a kubeconfig; give the file with --kubeconfig/],
       [
         ['--crd', crd, '--kubeconfig', crd],

@@ -62,9 +62,9 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
     await proposals.fetch();
     const base = await mirror.fetchBranch(branch);
     if (base === null)
-      throw new StalledError(
-        `${name} has no branch "${branch}" to make a pull request into`,
-        'push a first commit to it, or correct gitops in modelhook.yaml',
+      // Not for good: a server that answers something else than Git shows no branch either.
+      throw new Error(
+        `${name} has no branch "${branch}" to make a pull request into; push a first commit to it, or correct gitops in modelhook.yaml`,
       );
     const paths = batch.map(({ path }) => path);
     return { base, tree: await readTree(mirror, base, paths), open };

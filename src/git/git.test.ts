@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { GitRepository } from '../../test/git-repository.ts';
 import { importCommits } from './fast-import.ts';
-import { GitError, git } from './git.ts';
+import { GitError, git, TOKEN_VARIABLE, withoutToken } from './git.ts';
 
 let folder: string;
 let repository: GitRepository;
@@ -218,3 +218,22 @@ function isRunning(pid: number): boolean {
     return !existsSync('/proc/self');
   }
 }
+
+describe('what a server says', () => {
+  const token = 'glpat-"/+%&<secret';
+  const remote = { url: 'https://git.example.com', env: { [TOKEN_VARIABLE]: token }, config: [] };
+
+  it.each([
+    ['as it is', token],
+    ['as addresses have it', encodeURIComponent(token)],
+    ['as HTTP sends it', Buffer.from(`modelhook:${token}`).toString('base64')],
+  ])('is handed on without the token %s', (_, repeated) => {
+    const said = `remote: you sent ${repeated}, sorry`;
+    expect(withoutToken(said, remote)).toBe('remote: you sent [token], sorry');
+  });
+
+  it('is handed on whole where there is no token', () => {
+    expect(withoutToken('remote: no', undefined)).toBe('remote: no');
+    expect(withoutToken('remote: no', { ...remote, env: {} })).toBe('remote: no');
+  });
+});

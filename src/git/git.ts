@@ -176,7 +176,10 @@ export function git(args: readonly string[], options: GitOptions = {}): Promise<
       clearTimeout(timer);
       const stdout = Buffer.concat(out);
       if (code === 0) resolve(stdout);
-      else reject(new GitError(command, code, stdout.toString(), stderr));
+      else {
+        const said = (text: string) => withoutToken(text, options.remote);
+        reject(new GitError(command, code, said(stdout.toString()), said(stderr)));
+      }
     });
     child.stdin?.end(options.input ?? '');
   });
@@ -188,6 +191,20 @@ export function spawnFailure(error: Error): Error {
   return new StalledError('the git command was not found', 'install Git 2.36 or newer, and put it on PATH', {
     cause: error,
   });
+}
+
+/** The variable the credential helper reads: the token is in git's environment, never in an argument. */
+export const TOKEN_VARIABLE = 'MODELHOOK_GIT_TOKEN';
+
+/** What a server says may repeat the token it was sent, as it is or as HTTP sends it, and git hands that on. */
+export function withoutToken(said: string, remote: Remote | undefined): string {
+  const token = remote?.env[TOKEN_VARIABLE];
+  if (!token) return said;
+  const holdsToken = (word: string) => Buffer.from(word, 'base64').toString().includes(token);
+  return said
+    .replaceAll(token, '[token]')
+    .replaceAll(encodeURIComponent(token), '[token]')
+    .replace(/[\w+/=-]{12,}/g, (word) => (holdsToken(word) ? '[token]' : word));
 }
 
 /** The lines of standard error that say why, without progress and advice. */

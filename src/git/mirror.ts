@@ -120,6 +120,17 @@ export class Mirror {
     );
   }
 
+  /** @returns the names of all refs the repository shows, as one answer has them */
+  async listRemote(): Promise<string[]> {
+    const remote = await this.#ready();
+    const listed = await git(['ls-remote', '--refs', '--', remote.url], { remote });
+    return listed
+      .toString()
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => line.split('\t')[1] ?? '');
+  }
+
   /** @returns the object a ref of the mirror points to; null where it is not there */
   async resolve(ref: string): Promise<string | null> {
     if (!this.#exists()) return null;

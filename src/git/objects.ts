@@ -1,6 +1,6 @@
 /** Reads objects of one repository through one `git cat-file --batch-command`, as many as are asked for. */
 import type { ChildProcess } from 'node:child_process';
-import { endGit, GitError, type Remote, spawnFailure, spawnGit } from './git.ts';
+import { endGit, GitError, type Remote, spawnFailure, spawnGit, withoutToken } from './git.ts';
 
 export interface ObjectInfo {
   oid: string;
@@ -45,7 +45,9 @@ export class ObjectReader {
       else this.#watch.refresh();
     }, SILENCE).unref();
     this.#child.once('error', (error) => this.#end(spawnFailure(error)));
-    this.#child.once('close', (code) => this.#end(new GitError('cat-file', code, '', this.#stderr)));
+    this.#child.once('close', (code) =>
+      this.#end(new GitError('cat-file', code, '', withoutToken(this.#stderr, remote))),
+    );
   }
 
   /** @returns what a revision such as `refs/tags/v1^{commit}` or `<sha>:README.md` names; null where it is not there */

@@ -1,7 +1,7 @@
 /** How git reaches the repositories of a plain Git server, without a secret in any argument or URL. */
 import { existsSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
-import { git, type Remote } from './git.ts';
+import { git, type Remote, TOKEN_VARIABLE } from './git.ts';
 
 /** Where a plain Git server's repositories are, and what lets us in. */
 export interface RemoteAccess {
@@ -16,9 +16,6 @@ export interface RemoteAccess {
   /** A file with the certificates of a private CA. */
   ca: string | null;
 }
-
-/** The variable the credential helper reads: the token is in git's environment, never in an argument. */
-const TOKEN_VARIABLE = 'MODELHOOK_GIT_TOKEN';
 
 /** Whether the base is a folder of this machine, whose repositories are read and written in place. */
 export const isLocal = ({ url }: RemoteAccess): boolean => isAbsolute(url);

@@ -18,6 +18,14 @@ describe('the places of a stage', () => {
     expect(shares.spent()).toEqual(['slow']);
   });
 
+  it('are never claimed beyond the share, whatever of it is in hand', () => {
+    const shares = createShares(forges('plain', 'slow'), 4);
+    for (let n = 0; n < 2; n += 1) void shares.counted('slow:ml/iris', never)();
+    expect([shares.atMost(8), shares.spent()]).toEqual([1, []]);
+    void shares.counted('slow:ml/iris', never)();
+    expect([shares.atMost(8), shares.spent()]).toEqual([3, ['slow']]);
+  });
+
   it('are free again once work has ended, well or not', async () => {
     const shares = createShares(forges('plain', 'slow'), 2);
     const fails = shares.counted('slow:ml/iris', () => Promise.reject(new Error('unreachable')));

@@ -21,7 +21,11 @@ export function createShares(forges: ReadonlyMap<string, unknown>, concurrency: 
   const add = (forge: string, change: number) => inHand.set(forge, (inHand.get(forge) ?? 0) + change);
 
   return {
-    atMost: (limit) => Math.min(limit, share),
+    atMost(limit) {
+      // All that a claim brings may be of the forge that has the most in hand and room for more.
+      const most = Math.max(0, ...[...inHand.values()].filter((count) => count < share));
+      return Math.min(limit, share - most);
+    },
     spent: () => [...inHand].filter(([, count]) => count >= share).map(([forge]) => forge),
     counted(repository, work) {
       const forge = parseRepositoryId(repository)?.forge ?? '';

@@ -2,6 +2,7 @@
 import { StalledError } from '../../core/errors.ts';
 import { shortSha } from '../../core/ref-event.ts';
 import { GitError, git } from '../../git/git.ts';
+import type { Mirror } from '../../git/mirror.ts';
 import type { ObjectReader } from '../../git/objects.ts';
 import type { RepositoryFile, RepositoryReader, RepositoryRef } from '../forge.ts';
 import type { GitServer } from './server.ts';
@@ -24,6 +25,7 @@ export function createGitRepositories(server: GitServer): RepositoryReader {
         }
         using objects = await open.objects();
         const object = await objects.info(ref);
+        if (!object && mirror) await checkAbsent(mirror, repository, ref);
         if (!object) return absent(dir, ref);
         const commit = await objects.info(`${object.oid}^{commit}`);
         if (object.type === 'blob' || object.type === 'tree')
@@ -60,6 +62,18 @@ export function createGitRepositories(server: GitServer): RepositoryReader {
       return mirror ? server.serially(repository, list) : list();
     },
   };
+}
+
+/**
+ * A page in the place of the repository is, to git, an old server's empty list of refs. So a ref is believed to be gone
+ * only where one answer shows others, and not this one.
+ */
+async function checkAbsent(mirror: Mirror, repository: string, ref: string): Promise<void> {
+  const listed = await mirror.listRemote();
+  if (listed.length === 0)
+    throw new Error(`${repository} shows no refs at all; nothing is concluded from that`);
+  if (listed.includes(ref))
+    throw new Error(`${ref} of ${repository} was not there, and is; it is read again`);
 }
 
 /** A line of `for-each-ref`; a tag of a tree or blob is no version of a model. */

@@ -164,7 +164,8 @@ export function createGiteaClient({ name, apiUrl, token, ca, now }: GiteaClientO
       // A server, or what stands before it, may repeat what it was sent.
       const said = messageIn(answer);
       const isSecret = [token, hidden].some((secret) => secret && said.includes(secret));
-      throw refusal(what, status, isSecret ? '' : said);
+      // Judged before the cut, which could leave a part of the token.
+      throw refusal(what, status, isSecret ? '' : said.slice(0, 200));
     }
     if (status === 204) return { json: null, headers };
     try {
@@ -261,10 +262,7 @@ export function pathOf(repository: string): string {
 function messageIn(answer: string): string {
   try {
     const { message } = z.object({ message: z.string() }).parse(JSON.parse(answer));
-    return message
-      .replace(/[\p{C}\s]+/gu, ' ')
-      .trim()
-      .slice(0, 200);
+    return message.replace(/[\p{C}\s]+/gu, ' ').trim();
   } catch {
     return '';
   }

@@ -1,6 +1,3 @@
-import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { giteaAccess, RealGitea, type RealRepository } from '../../../test/forges/real-gitea.ts';
 import { startWebhookServer, type WebhookServer } from '../../../test/webhook-server.ts';
@@ -180,21 +177,6 @@ describe.skipIf(!access)(
       });
     });
 
-    it('lists in pages what it lists at once, annotated tags as well', async () => {
-      for (let n = 0; n < 60; n += 1) model.local.point(`refs/heads/many/${n}`, first);
-      for (let n = 0; n < 5; n += 1) model.local.point(`refs/tags/light/${n}`, first);
-      for (let n = 0; n < 5; n += 1) model.local.annotate(`refs/tags/annotated/${n}`, first);
-      await model.push('refs/heads/many/*', 'refs/tags/*');
-      const whole = await forgeWith(tokenOf('writer')).repositories.listRefs(repository);
-      const proxy = await startOverfullProxy(access?.url ?? '');
-      const forge = forgeWith(tokenOf('writer'), urlOf(proxy));
-      const paged = await forge.repositories.listRefs(repository);
-      await new Promise((resolve) => proxy.close(resolve));
-      const byName = (a: { ref: string }, b: { ref: string }) => (a.ref < b.ref ? -1 : 1);
-      expect(whole.length).toBeGreaterThan(70);
-      expect(paged.toSorted(byName)).toEqual(whole.toSorted(byName));
-    });
-
     it('finds a repository by its old name, and refuses what is archived', async () => {
       const old = repository;
       await model.rename('renamed');
@@ -218,22 +200,3 @@ describe.skipIf(!access)(
     });
   },
 );
-
-const urlOf = (server: Server): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-
-/** Passes requests on, and answers those for all branches or tags with more than is read. */
-async function startOverfullProxy(to: string): Promise<Server> {
-  const server = createServer(async (incoming, outgoing) => {
-    if (/\/git\/refs\/(?:heads|tags)\/$/.test(incoming.url ?? '')) {
-      outgoing.end(Buffer.alloc(9 * 1024 * 1024, 0x20));
-      return;
-    }
-    const authorization = incoming.headers.authorization ?? '';
-    const answer = await fetch(`${to}${incoming.url}`, { headers: { authorization } });
-    const total = answer.headers.get('x-total-count');
-    outgoing.writeHead(answer.status, total === null ? {} : { 'x-total-count': total });
-    outgoing.end(await answer.text());
-  });
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  return server;
-}

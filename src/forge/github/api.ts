@@ -115,7 +115,9 @@ export function createApi(forge: string, connection: Connection, tokens: Tokens)
             ? `${path} was not found on forge "${forge}", or is private; check its name, or give the forge a token`
             : `${path} was not found on forge "${forge}", or its token may not read it${wordsOf(data)}; check the name, and that the token reaches the repository with "Contents: read" (classic token: "repo")`,
         );
-      return new Error(`forge "${forge}" answered ${status} for ${path}${wordsOf(data)}`);
+      // Only refusals are looked through for the token.
+      const words = status < 300 ? '' : wordsOf(data);
+      return new Error(`forge "${forge}" answered ${status} for ${path}${words}`);
     },
   };
   return api;
