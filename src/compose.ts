@@ -34,7 +34,7 @@ import { endAllGit } from './git/git.ts';
 import { Mirror } from './git/mirror.ts';
 import { locateRemote, type RemoteAccess } from './git/remote.ts';
 import { createCancel } from './pipeline/cancel.ts';
-import { createController } from './pipeline/controller.ts';
+import { type ControllerDeps, createController } from './pipeline/controller.ts';
 import { createReceive } from './pipeline/receive.ts';
 import { createConfigRepository } from './policies/config-repository.ts';
 import { createFixedPolicies } from './policies/fixed-policies.ts';
@@ -353,7 +353,7 @@ export function composeDeployment(
   const local = model && createLocalModel(model);
   const asked = local ? new Map([...forges, [local.name, local]]) : forges;
   const known = knownNames(config);
-  const controller = createController({
+  const asking: ControllerDeps = {
     store,
     forges: asked,
     targets,
@@ -366,7 +366,8 @@ export function composeDeployment(
     interval: config.reconcile.interval,
     now,
     log,
-  });
+  };
+  const controller = createController(asking, 'asked');
   return {
     store,
     forges: asked,

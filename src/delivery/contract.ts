@@ -229,6 +229,10 @@ export function describeTarget(create: () => Promise<TargetSite>): void {
     expect(await messages(removalOf('r2', { commits: ['d'.repeat(40)] }))).toMatch(
       /^Cancelled: .*iris.* holds v1.0.0 of another ref, so it stays$/,
     );
+    // Two tags of one commit: what is there is of the other one.
+    expect(await messages(removalOf('r5', { revision: 'v1.0.0-old' }))).toMatch(
+      /of another ref, so it stays$/,
+    );
     expect(await messages(removalOf('r3', { repository: 'plain:other/iris' }))).toMatch(
       /^Cancelled: .* belongs to plain:ml\/iris, so it stays$/,
     );

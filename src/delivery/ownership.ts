@@ -121,7 +121,10 @@ export function judgeRemovable(removal: Removal, { present, called }: Occupant):
   if (!present.managed) return leave(`${called} is not managed by modelhook, so it stays`);
   if (!belongsTo(removal, present)) return leave(`${called} belongs to ${present.repository}, so it stays`);
   if (isAnother(removal, present)) return leave(`${called} holds ${placeOf(present)}, so it stays`);
-  if (!removal.commits.includes(present.sha ?? ''))
+  const { commits, revision } = removal;
+  // Another ref may have brought the same commit: a tag's revision is its name, a branch's its commit.
+  const isOfRef = [revision, ...commits].includes(present.revision ?? '');
+  if (!commits.includes(present.sha ?? '') || !isOfRef)
     return leave(`${called} holds ${present.revision ?? 'another version'} of another ref, so it stays`);
   return { kind: 'remove' };
 }

@@ -59,6 +59,19 @@ describe('the journey of a tag', () => {
     expect(transitions.map(({ phase }) => phase)).toEqual(['pending', 'delivered']);
   });
 
+  it('of other refs is left alone by who carries out only what was asked for', async () => {
+    const { site, iris, sha } = await siteWithController();
+    const { id } = await site.rollOut(iris, 'v0.9.0');
+    await pushTag(site, iris, TAG, sha);
+    await running(createController(site, 'asked'), async () => {
+      await vi.waitFor(async () => expect(await site.rollout(id)).toMatchObject({ phase: 'delivered' }));
+    });
+    expect(await site.rollouts()).toHaveLength(1);
+    expect(site.policies.refreshes).toBe(0);
+    expect(await site.store.events.unmatched(10)).toHaveLength(1);
+    expect(await site.store.reports.claim(10)).not.toEqual([]);
+  });
+
   it('leads back when the tag is deleted, where the policy says so', async () => {
     const { site, iris, sha, controller } = await siteWithController();
     site.policies.set = policySet('c0ffee', policyText({ onRefDelete: 'remove' }));

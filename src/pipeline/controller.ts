@@ -59,7 +59,14 @@ export interface Controller {
   stop(milliseconds: number): Promise<boolean>;
 }
 
-export function createController(deps: ControllerDeps): Controller {
+/**
+ * @param scope `asked`: only the rollouts that are stored already are carried out; no event is taken up, nothing is listed
+ *   or reported, and policies are not loaded anew
+ */
+export function createController(
+  deps: ControllerDeps,
+  scope: 'everything' | 'asked' = 'everything',
+): Controller {
   const { store, policies, interval, log } = deps;
   const stopping = new AbortController();
   const persist = createPersist(
@@ -70,23 +77,27 @@ export function createController(deps: ControllerDeps): Controller {
   const shared = { ...deps, persist };
   const observe = createObserve({ ...shared, wake: () => worker.wake() });
 
-  const stages: readonly Stage[] = [
+  const resolve = createResolve(shared);
+  const deliver = createDeliver(shared);
+  const everything = (): readonly Stage[] => [
     createMatch({ ...shared, refreshPolicies: refresh.now }),
-    createResolve(shared),
+    resolve,
     createRemove(shared),
-    createDeliver(shared),
+    deliver,
     observe,
     createReport(shared),
     createListRefs(shared),
   ];
-  const worker = createWorker(stages, deps);
+  const worker = createWorker(scope === 'asked' ? [resolve, deliver, observe] : everything(), deps);
 
   return {
     async start() {
-      refresh.start();
-      // Refs may have moved, and pull requests been merged, while nobody listened.
-      await store.repositories.scheduleListings('all');
-      await store.rollouts.lookAtPullRequests('all');
+      if (scope === 'everything') {
+        refresh.start();
+        // Refs may have moved, and pull requests been merged, while nobody listened.
+        await store.repositories.scheduleListings('all');
+        await store.rollouts.lookAtPullRequests('all');
+      }
       observe.start();
       worker.start();
     },

@@ -806,12 +806,17 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         });
       });
 
-      it('changes nothing of a rollout that has ended but its receipt: the commit is a fact', async () => {
+      it('changes nothing of a rollout that has ended but its receipt, and says what came too late to be cancelled', async () => {
         const { id } = await one(rollOut(store));
         await store.rollouts.advance(id, { phase: 'cancelled', stage: null, message: 'Cancelled' });
         expect(await store.rollouts.advance(id, DELIVERED)).toBeNull();
         const rollout = await store.rollouts.get(id);
-        expect(rollout).toMatchObject({ phase: 'cancelled', message: 'Cancelled', receipt: RECEIPT });
+        expect(rollout).toMatchObject({
+          phase: 'cancelled',
+          stage: null,
+          message: 'Cancelled, too late: Committed ccccccc to fleet',
+          receipt: RECEIPT,
+        });
         expect(await store.rollouts.advance(id, FAILED)).toBeNull();
         expect(await store.rollouts.get(id)).toEqual(rollout);
       });

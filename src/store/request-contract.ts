@@ -108,6 +108,11 @@ export function describeRequests(name: string, create: () => Promise<StoreHarnes
         );
       });
 
+      it('is taken for what has failed and is only watched on', async () => {
+        const watched = await went({ tag: 'v1' }, planned(), { ...FAILED, stage: 'observe' });
+        expect(await store.requests.retry(watched.id)).toMatchObject({ phase: 'pending', stage: 'resolve' });
+      });
+
       it('is refused while another one does the same, and not after that', async () => {
         const failed = await went({ tag: 'v1' }, FAILED);
         const first = await store.requests.retry(failed.id);

@@ -51,7 +51,8 @@ export function createRequestStore(context: SqlContext): RequestStore {
 }
 
 async function retry(trx: Trx, row: Row, at: number): Promise<Row> {
-  if (row.stage !== null)
+  // What has failed may be watched on, and is tried again all the same.
+  if (row.stage !== null && row.phase !== 'failed')
     throw new StalledError(
       `this rollout is under way: ${row.message}`,
       'wait until it ends, or cancel it first',
@@ -80,7 +81,13 @@ async function cancel(trx: Trx, row: Row, at: number, by: string): Promise<Row> 
   if (row.stage === null)
     throw new StalledError(`this rollout has ended already: ${row.message}`, doneInstead(row));
   const stays = row.phase === 'delivered' ? '; what was delivered stays' : '';
-  await write(trx, at, row, { phase: 'cancelled', stage: null, message: `Cancelled by ${by}${stays}` });
+  await write(trx, at, row, {
+    phase: 'cancelled',
+    stage: null,
+    message: `Cancelled by ${by}${stays}`,
+    // What a removal would have taken away serves on, and its commit says so.
+    quiet: row.stage === 'remove',
+  });
   return row;
 }
 

@@ -121,6 +121,9 @@ async function advance(
         .set({ receipt: JSON.stringify(change.receipt), lease: null })
         .where('id', '=', id)
         .execute();
+      // Who cancelled it must know that it came too late.
+      if (row.phase === 'cancelled' && change.message)
+        await write(trx, at, row, { message: `${row.message}, too late: ${change.message}` });
     }
     return null;
   }
