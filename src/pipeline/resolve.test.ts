@@ -508,6 +508,24 @@ describe('a target whose cluster can be read', () => {
     });
   });
 
+  it.each([
+    ['what is applied to it', { delivery: { apply: true } }],
+    ['what cannot be decided without it', { runtime: null }],
+  ])('keeps %s waiting while nothing of it can be read, and goes on when it can', async (_, policy) => {
+    const { site, cluster, id } = await siteWithCluster();
+    usePolicy(site, policy);
+    known(cluster, { warnings: ['cluster default cannot be reached since 12:00 UTC'] });
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({
+      stage: 'resolve',
+      message: 'Waiting: cluster default cannot be reached since 12:00 UTC',
+    });
+    known(cluster, { runtimes: runtimes(runtimeText('mlserver')), knative: false, warnings: [] });
+    site.clock.now += MINUTE;
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({ stage: 'deliver' });
+  });
+
   it('goes on, and says why, where a part of the cluster may not be read', async () => {
     const { site, cluster, id } = await siteWithCluster();
     known(cluster, { complete: false });

@@ -25,6 +25,8 @@ const SUSPENDED_FOR = 15_000;
 const READ_AGAIN = 3000;
 /** How soon to look again whether a cluster has been read, right after the start. */
 const CLUSTER_AGAIN = 500;
+/** How soon a cluster is looked at again that cannot be read at all. */
+const CLUSTER_AWAY = 5000;
 
 export interface ResolveDeps extends SettleDeps {
   forges: ReadonlyMap<string, Forge>;
@@ -136,7 +138,7 @@ export function createResolve(deps: ResolveDeps): Stage {
     const known = knowledgeOf(place);
     const kserve = kserveIn(place, known);
     const { runtimes = null, knative = null } = known ?? {};
-    const made = makePlan({ ...input, kserve, runtimes, knative });
+    const made = whereKnown(policy, known, () => makePlan({ ...input, kserve, runtimes, knative }));
     const { target, gitops, via, path, adopt, updateExisting, modes, why, readiness, decisions } = made;
     if (gitops === null && !known)
       throw new StalledError(
@@ -169,6 +171,21 @@ export function createResolve(deps: ResolveDeps): Stage {
     if (!known.complete && warnings.length === 0)
       throw new WaitingError(`Waiting for cluster ${cluster} to be read`, CLUSTER_AGAIN);
     return { ...known, warnings };
+  }
+
+  /**
+   * What is applied to a cluster is decided by what the cluster is, and a fault that comes of knowing nothing of it may be
+   * none: both wait until it can be read. A commit needs no cluster.
+   */
+  function whereKnown<Made>(policy: Policy, known: ClusterKnowledge | undefined, make: () => Made): Made {
+    const [trouble] = known && isBlank(known) ? known.warnings : [];
+    if (trouble === undefined) return make();
+    if (policy.delivery.gitops === null) throw new WaitingError(`Waiting: ${trouble}`, CLUSTER_AWAY);
+    try {
+      return make();
+    } catch (error) {
+      throw error instanceof StalledError ? new WaitingError(`Waiting: ${trouble}`, CLUSTER_AWAY) : error;
+    }
   }
 
   function kserveIn({ cluster }: Target, known: ClusterKnowledge | undefined): KServe | undefined {
@@ -216,6 +233,9 @@ export function createResolve(deps: ResolveDeps): Stage {
     },
   };
 }
+
+const isBlank = ({ runtimes, kserveVersion, structure, settings, knative }: ClusterKnowledge): boolean =>
+  [runtimes, kserveVersion, structure, settings, knative].every((each) => each === null);
 
 /** The forge of a repository id. @throws StalledError where none of that name is configured */
 export function forgeOf(forges: ReadonlyMap<string, Forge>, repository: string): Forge {
