@@ -17,9 +17,16 @@ import { messageOf, StalledError } from './core/errors.ts';
 import { parseManifest } from './core/inference-service.ts';
 import type { JsonObject } from './core/json.ts';
 import { parseRepositoryId, type RefMove } from './core/ref-event.ts';
-import { clusterDestination, gitopsDestination, type Target } from './core/rollout.ts';
-import { createApplyTarget } from './delivery/apply.ts';
+import { clusterDestination, gitopsDestination } from './core/rollout.ts';
+import { createApplyTarget, isSame, liveOccupant } from './delivery/apply.ts';
 import { createGitopsTarget } from './delivery/gitops.ts';
+import {
+  type Claim,
+  type Judgement,
+  judgeDelivery,
+  judgeOccupant,
+  refuseUpdate,
+} from './delivery/ownership.ts';
 import { mayEndRequest } from './delivery/proposals.ts';
 import { createPullRequestTarget } from './delivery/pull-request.ts';
 import type { DeliveryTarget } from './delivery/target.ts';
@@ -385,14 +392,22 @@ export function composeDeployment(
   };
 }
 
-/** What there is, for commands that compare with it. Nothing is changed. */
+/** What there is beside what a delivery would make of it. */
+export interface Sides<Side> {
+  /** null: there is nothing. */
+  now: Side | null;
+  next: Side;
+}
+
+/**
+ * For commands that compare with what there is. Nothing is changed. Both throw StalledError where the delivery would be
+ * refused, with its words.
+ */
 export interface Comparison {
-  /** @returns the file on the branch of a GitOps repository; null: there is none */
-  textAt(gitops: string, path: string): Promise<string | null>;
-  /** @returns the InferenceService as it is in its cluster; null: there is none */
-  live(target: Target): Promise<JsonObject | null>;
-  /** @returns what it would be, by the API server and its webhooks */
-  dryRun(cluster: string, manifest: string, force: boolean): Promise<JsonObject>;
+  /** The file on the branch of a GitOps repository. */
+  inRepository(gitops: string, claim: Claim): Promise<Sides<string>>;
+  /** The InferenceService in its cluster; what it would be is said by the API server and its webhooks. */
+  inCluster(claim: Claim): Promise<Sides<JsonObject>>;
   end(): Promise<void>;
 }
 
@@ -415,7 +430,7 @@ export function composeComparison(config: Config, log: Log): Comparison {
     return { mirror, head: await mirror.fetchBranch(branch) };
   }
   return {
-    async textAt(name, path) {
+    async inRepository(name, claim) {
       const gitops = config.gitops[name];
       if (!gitops)
         throw new StalledError(
@@ -425,22 +440,34 @@ export function composeComparison(config: Config, log: Log): Comparison {
       const fetching = heads.get(name) ?? fetched(name, gitops);
       heads.set(name, fetching);
       const { mirror, head } = await fetching;
-      const entry = (await readTree(mirror, head, [path])).at(path);
-      if (entry.kind === 'inTheWay')
-        throw new StalledError(
-          `${path} cannot be written in ${name}: ${entry.what}`,
-          'set another delivery.path',
-        );
-      return entry.kind === 'file' ? entry.text : null;
+      const entry = (await readTree(mirror, head, [claim.path])).at(claim.path);
+      const next = manifestOf(claim, judgeDelivery(claim, entry, name));
+      return { now: entry.kind === 'file' ? entry.text : null, next };
     },
-    live: ({ cluster, namespace, name }) => applierOf(cluster).get({ namespace, name }),
-    dryRun: (cluster, manifest, force) =>
-      applierOf(cluster).apply(parseManifest(manifest), { dryRun: true, force }),
+    async inCluster(claim) {
+      const { target, adopt, updateExisting } = claim;
+      const applier = applierOf(target.cluster);
+      const live = await applier.get(target);
+      const occupant = live && liveOccupant(target.cluster, target, live);
+      const manifest = occupant ? manifestOf(claim, judgeOccupant(claim, occupant)) : claim.manifest;
+      const force = live !== null && (adopt || !updateExisting);
+      const next = await applier.apply(parseManifest(manifest), { dryRun: true, force });
+      const refusal = live && occupant && !isSame(live, next) ? refuseUpdate(claim, occupant) : null;
+      if (refusal) manifestOf(claim, refusal);
+      return { now: live, next };
+    },
     end: async () => {
       await Promise.all([...clusters.values()].map(({ watch }) => watch.stop()));
       endAllGit();
     },
   };
+}
+
+/** @returns what a delivery would leave there @throws StalledError where it is refused */
+function manifestOf(claim: Claim, judgement: Judgement): string {
+  if (judgement.kind === 'refuse') throw judgement.error;
+  const { manifest = null } = judgement.kind === 'write' || judgement.kind === 'keep' ? judgement : {};
+  return manifest ?? claim.manifest;
 }
 
 /** One small fact that outlives a restart. */

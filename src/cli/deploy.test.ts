@@ -225,6 +225,14 @@ describe('plan --diff against the GitOps repository', () => {
     expect(out).toContain('--- /dev/null\n+++ default/other/iris.yaml in fleet (planned)\n@@ -0,0 +1,');
   });
 
+  it('is none where the delivery would be refused, but the reason', async () => {
+    await withConfig();
+    const named = policiesWith(['namespace: models', 'namespace: models\n    name: iris']);
+    const refused = await diff('v1.0.0', '--repository', 'plain:ml/other', '--policies', named);
+    expect(refused).toMatchObject({ code: 1, err: expect.stringContaining('belongs to plain:ml/iris') });
+    expect(refused.out).not.toContain('@@');
+  });
+
   it('is part of the JSON too', async () => {
     await withConfig();
     expect(JSON.parse((await diff('v0.9.0', '--output', 'json')).out).matching).toMatchObject([

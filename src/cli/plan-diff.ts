@@ -2,10 +2,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Comparison } from '../compose.ts';
+import type { Comparison, Sides } from '../compose.ts';
 import { loadConfig } from '../config.ts';
 import { messageOf } from '../core/errors.ts';
-import { readManaged, withMode } from '../core/inference-service.ts';
 import { type JsonObject, sortKeys, valueAt } from '../core/json.ts';
 import { formatTarget } from '../core/rollout.ts';
 import { toYaml } from '../core/yaml-text.ts';
@@ -56,43 +55,27 @@ export async function compareAll(
 }
 
 async function compare(planned: Planned, comparison: Comparison, folder: string): Promise<Difference> {
-  const { policy, plan } = planned;
+  const { policy, plan, manifest } = planned;
   const { gitops, path, target } = plan;
   const place = gitops === null ? formatTarget(target) : `${path} in ${gitops}`;
   const said = { policy: policy.name, with: place };
+  // Which names a repository had before is in the controller's store alone.
+  const claim = { ...plan, manifest, formerNames: [] };
   try {
-    const [now, then] =
+    const { now, next } =
       gitops === null
-        ? await sidesInCluster(planned, comparison)
-        : await sidesInFile(planned, await comparison.textAt(gitops, path));
-    return { ...said, diff: await unifiedDiff(now, then, place, folder), error: null };
+        ? textsOf(await comparison.inCluster(claim))
+        : await comparison.inRepository(gitops, claim);
+    return { ...said, diff: await unifiedDiff(now, next, place, folder), error: null };
   } catch (error) {
     return { ...said, diff: null, error: messageOf(error) };
   }
 }
 
-type Sides = [now: string | null, then: string];
-
-async function sidesInFile({ plan, manifest }: Planned, text: string | null): Promise<Sides> {
-  return [text, text === null ? manifest : inModeOf(readManaged(text).deploymentMode, plan, manifest)];
-}
-
-async function sidesInCluster({ plan, manifest }: Planned, comparison: Comparison): Promise<Sides> {
-  const { target, adopt } = plan;
-  const live = await comparison.live(target);
-  const mode = live && readManaged(toYaml(live)).deploymentMode;
-  const wouldBe = await comparison.dryRun(target.cluster, inModeOf(mode, plan, manifest), adopt);
-  return [live && textOf(live), textOf(wouldBe)];
-}
-
-/** KServe cannot change the mode of a service, so delivery keeps it where the policy can do with it. */
-function inModeOf(
-  mode: Planned['plan']['modes'][number] | null,
-  { modes }: Planned['plan'],
-  manifest: string,
-): string {
-  return mode !== null && mode !== modes[0] && modes.includes(mode) ? withMode(manifest, mode) : manifest;
-}
+const textsOf = ({ now, next }: Sides<JsonObject>): Sides<string> => ({
+  now: now && textOf(now),
+  next: textOf(next),
+});
 
 /** Without what the API server keeps about an object, and without its status. */
 function textOf(object: JsonObject): string {

@@ -7,7 +7,7 @@ import { StalledError, WaitingError } from '../core/errors.ts';
 import { parseManifest, readManagedObject } from '../core/inference-service.ts';
 import { canonicalJson, type JsonObject, valueAt } from '../core/json.ts';
 import { listNames } from '../core/nearest.ts';
-import { formatTarget } from '../core/rollout.ts';
+import { formatTarget, type Target } from '../core/rollout.ts';
 import type { Log } from '../telemetry/log.ts';
 import { lastWord, withManifest } from './outcome.ts';
 import { judgeOccupant, judgeRemovable, type Occupant, refuseUpdate } from './ownership.ts';
@@ -34,6 +34,16 @@ interface Present {
   live: JsonObject;
   occupant: Occupant;
 }
+
+const calledOf = (cluster: string, { namespace, name }: Target): string =>
+  `InferenceService ${namespace}/${name} in ${cluster}`;
+
+/** @returns what is in the place of a target: a live object of a cluster */
+export const liveOccupant = (cluster: string, target: Target, live: JsonObject): Occupant => ({
+  present: readManagedObject(live),
+  called: calledOf(cluster, target),
+  clear: 'delete that InferenceService',
+});
 
 export function createApplyTarget({ name, applier, log }: ApplyTargetOptions): DeliveryTarget {
   /** @returns null where somebody made the object meanwhile, which is to be judged then */
@@ -116,22 +126,15 @@ export function createApplyTarget({ name, applier, log }: ApplyTargetOptions): D
     get: ClusterApplier['get'],
     isWanted: IsWanted,
   ): Promise<DeliveryOutcome> {
-    const { namespace, name: service } = errand.target;
-    const called = `InferenceService ${namespace}/${service} in ${name}`;
     for (let tries = 0; tries < TRIES; tries += 1) {
-      const live = await get({ namespace, name: service });
-      const occupant = live && {
-        present: readManagedObject(live),
-        called,
-        clear: 'delete that InferenceService',
-      };
-      const present = live && occupant && { live, occupant };
+      const live = await get(errand.target);
+      const present = live && { live, occupant: liveOccupant(name, errand.target, live) };
       const outcome = await (errand.manifest === null
         ? remove(errand, present, isWanted)
         : deliver(errand, present, isWanted));
       if (outcome) return outcome;
     }
-    throw new Error(`${called} comes and goes whenever it is about to be written`);
+    throw new Error(`${calledOf(name, errand.target)} comes and goes whenever it is about to be written`);
   }
 
   return {
@@ -196,7 +199,7 @@ const isLeaving = (live: JsonObject): boolean =>
 /** Everything but what the API server keeps about an object, and its status, which no apply changes. */
 const PARTS = [['metadata', 'labels'], ['metadata', 'annotations'], ['spec']];
 
-const isSame = (live: JsonObject, other: JsonObject): boolean =>
+export const isSame = (live: JsonObject, other: JsonObject): boolean =>
   PARTS.every(
     (path) => canonicalJson(valueAt(live, path) ?? null) === canonicalJson(valueAt(other, path) ?? null),
   );

@@ -15,6 +15,20 @@ export type Judgement =
   | { kind: 'leave'; message: string }
   | { kind: 'refuse'; error: StalledError };
 
+/** What a delivery is judged by. */
+export type Claim = Pick<
+  Delivery,
+  | 'policy'
+  | 'repository'
+  | 'formerNames'
+  | 'target'
+  | 'path'
+  | 'manifest'
+  | 'adopt'
+  | 'updateExisting'
+  | 'modes'
+>;
+
 /** What is in the place of an errand. */
 export interface Occupant {
   present: ManagedManifest;
@@ -31,7 +45,8 @@ export interface Occupant {
 export const judge = (errand: Errand, entry: Entry, where: string): Judgement =>
   errand.manifest === null ? judgeRemoval(errand, entry, where) : judgeDelivery(errand, entry, where);
 
-function judgeDelivery(delivery: Delivery, entry: Entry, where: string): Judgement {
+/** @returns what a delivery to a file may do: write, keep or nothing, with the reason */
+export function judgeDelivery(delivery: Claim, entry: Entry, where: string): Judgement {
   const { path, policy } = delivery;
   if (entry.kind === 'nothing') return { kind: 'write', manifest: delivery.manifest };
   if (entry.kind === 'inTheWay')
@@ -67,7 +82,7 @@ const fileOccupant = (path: string, text: string, where: string): Occupant => ({
 });
 
 /** @returns whether a delivery may replace what is there, were it not the same already */
-export function judgeOccupant(delivery: Delivery, occupant: Occupant): Judgement {
+export function judgeOccupant(delivery: Claim, occupant: Occupant): Judgement {
   const refusal = refusalOf(delivery, occupant);
   if (refusal !== null) return { kind: 'refuse', error: refusal };
   const { policy, target, modes, manifest } = delivery;
@@ -79,7 +94,7 @@ export function judgeOccupant(delivery: Delivery, occupant: Occupant): Judgement
 
 /** @returns the refusal where the policy makes new services only; null where it updates */
 export function refuseUpdate(
-  { policy, updateExisting }: Delivery,
+  { policy, updateExisting }: Claim,
   { called, clear }: Occupant,
 ): Judgement | null {
   if (updateExisting) return null;
@@ -90,7 +105,7 @@ export function refuseUpdate(
 }
 
 /** @returns why what is there is not ours to replace; null where it is */
-function refusalOf(delivery: Delivery, { present, called, clear }: Occupant): StalledError | null {
+function refusalOf(delivery: Claim, { present, called, clear }: Occupant): StalledError | null {
   const { policy, repository, target, adopt } = delivery;
   const { namespace, name } = target;
   if (!present.managed && !adopt)
@@ -129,10 +144,10 @@ export function judgeRemovable(removal: Removal, { present, called }: Occupant):
   return { kind: 'remove' };
 }
 
-const belongsTo = ({ repository, formerNames }: Errand, present: ManagedManifest): boolean =>
+const belongsTo = ({ repository, formerNames }: Claim | Removal, present: ManagedManifest): boolean =>
   present.repository === null || [repository, ...formerNames].includes(present.repository);
 
-const isAnother = ({ target }: Errand, { target: present }: ManagedManifest): boolean =>
+const isAnother = ({ target }: Claim | Removal, { target: present }: ManagedManifest): boolean =>
   present !== null && (present.name !== target.name || present.namespace !== target.namespace);
 
 const placeOf = ({ target }: ManagedManifest): string => `${target?.namespace}/${target?.name}`;
