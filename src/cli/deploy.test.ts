@@ -105,7 +105,21 @@ describe('a deployment to a GitOps repository', () => {
     const { code, out, err } = await running;
     expect(code).toBe(1);
     expect(out).toMatch(/^models-production {2}pending {2}/);
-    expect(err).toContain('interrupted: what was begun is no longer watched, and stays as it is');
+    expect(err).toMatch(/interrupted\n {2}models-production: default\/models\/iris /);
+  });
+
+  it('is ended by SIGTERM as by Ctrl-C, for pipelines that bound it', async () => {
+    const config = parse(readFileSync(site.configFile, 'utf8'));
+    config.gitops.fleet.repository = 'plain:platform/none';
+    const file = join(site.root, 'bounded.yaml');
+    writeFileSync(file, stringify(config));
+    const before = process.listenerCount('SIGTERM');
+    const running = deploy(TAG, '--config', file, '--output', 'json');
+    await vi.waitUntil(() => process.listenerCount('SIGTERM') > before, { timeout: 10_000 });
+    process.emit('SIGTERM');
+    const { code, out } = await running;
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toMatchObject([{ policy: 'models-production', phase: 'pending' }]);
   });
 });
 
@@ -155,6 +169,35 @@ describe('what cannot be begun', () => {
       2,
       'the forge "elsewhere" of elsewhere:ml/rose is not in modelhook.yaml; add it, or give --model-card and --sha\n',
     ]);
+  });
+
+  describe('for its cluster cannot be asked', () => {
+    const onCluster = async (kubeconfig: object, ...words: string[]) => {
+      const folder = mkdtempSync(join(site.root, 'cluster-'));
+      const [card, file] = ['README.md', 'kubeconfig'].map((name) => join(folder, name)) as [string, string];
+      writeFileSync(card, '---\nlibrary_name: pmml\n---\n');
+      writeFileSync(file, stringify(kubeconfig));
+      const given = ['--policies', join(site.policiesTree, 'policies'), '--model-card', card];
+      return deploy(TAG, ...given, '--sha', 'e'.repeat(40), '--kubeconfig', file, ...words);
+    };
+    const kubeconfig = {
+      clusters: [{ name: 'c', cluster: { server: 'https://127.0.0.1:1' } }],
+      users: [{ name: 'u', user: { token: 'x' } }],
+      contexts: [{ name: 'prod', context: { cluster: 'c', user: 'u' } }],
+      'current-context': 'prod',
+    };
+
+    it('is told at once where it is not reached: nothing was begun', async () => {
+      const { code, out, err } = await onCluster(kubeconfig);
+      expect([code, out]).toEqual([1, '']);
+      expect(err).toMatch(/^cluster default cannot be reached: .*ECONNREFUSED.*; check that it runs/);
+    });
+
+    it('is wrong usage where the kubeconfig has no such context', async () => {
+      const { code, out, err } = await onCluster(kubeconfig, '--context', 'prd');
+      expect([code, out]).toEqual([2, '']);
+      expect(err).toMatch(/has no context "prd"; name one that it has: prod\n$/);
+    });
   });
 
   it.each([

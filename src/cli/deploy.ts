@@ -5,21 +5,21 @@ import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import type { composePolicies, Deployment } from '../compose.ts';
+import { ClusterUnavailableError } from '../cluster/cluster.ts';
+import type { Deployment, fixedPolicies } from '../compose.ts';
 import { type Config, knownNames, loadConfig } from '../config.ts';
 import { formatFault, messageOf } from '../core/errors.ts';
 import { explainMatch } from '../core/match.ts';
 import { suggestion } from '../core/nearest.ts';
 import type { Policy, PolicySet } from '../core/policy.ts';
 import { parseRepositoryId } from '../core/ref-event.ts';
-import { formatTarget, isFinal, type Rollout } from '../core/rollout.ts';
-import { toYaml } from '../core/yaml-text.ts';
+import type { Rollout } from '../core/rollout.ts';
 import { createLog } from '../telemetry/log.ts';
+import { interruption, isGood, type Output, report } from './deploy-outcome.ts';
 import { follow } from './deploy-progress.ts';
 import { isNearby, projectIdOf, refOf, repositoryOf, shaOf } from './manifests.ts';
 import { describeOthers } from './plan-text.ts';
 import { loadPolicyDirectory } from './policy-directory.ts';
-import { oneLine } from './printable.ts';
 import { UsageError } from './usage-error.ts';
 
 interface DeployOptions {
@@ -31,7 +31,7 @@ interface DeployOptions {
   projectId?: string;
   kubeconfig?: string;
   context?: string;
-  output: 'text' | 'json' | 'yaml';
+  output: Output;
 }
 
 /** Milliseconds between two looks at a pull request that somebody is to merge. */
@@ -76,8 +76,10 @@ export const deployCommand = (): Command =>
       'after',
       `
 What happens goes to standard error as it happens, the result to standard output. Statuses on the commit are left to the
-controller. Ctrl-C ends the waiting, and takes nothing back. What a controller has deployed it overwrites only where that
-controller would.
+controller. What a controller has deployed it overwrites only where that controller would. A cluster that cannot be asked at
+the start ends it; one that is lost later is waited for.
+
+Ctrl-C ends the waiting, takes nothing back, and says what stays. So does SIGTERM: in a pipeline, bound it with timeout 15m.
 
 Exit codes: 0 it serves, or is delivered where nothing observes, 1 it failed or was interrupted, 2 wrong usage or
 configuration.
@@ -120,7 +122,7 @@ function checked(options: DeployOptions): DeployOptions {
   return options;
 }
 
-type PolicySource = ReturnType<typeof composePolicies>;
+type PolicySource = ReturnType<typeof fixedPolicies>;
 
 interface Pushed {
   repository: string;
@@ -145,15 +147,34 @@ async function deployWith(cache: string, pushed: Pushed, options: DeployOptions)
   });
   try {
     await deployment.start();
-    const rollouts = await begin(deployment, policies, wanted, pushed);
-    const { ended, interrupted } = await follow(deployment.store, rollouts);
-    report(ended, options);
-    if (interrupted) throw new Error('interrupted: what was begun is no longer watched, and stays as it is');
-    if (!ended.every(isGood)) process.exitCode = 1;
+    await reach(deployment);
+    const begun = await begin(deployment, policies, wanted, pushed);
+    const interrupted = await follow(deployment.store, begun);
+    // What is in hand at Ctrl-C may be delivered yet.
+    const isFinished = await deployment.finish();
+    const rollouts = await readAll(deployment.store, begun);
+    report(rollouts, options.output);
+    if (rollouts.every(isGood)) return;
+    if (interrupted) throw new Error(interruption(rollouts, isFinished));
+    process.exitCode = 1;
   } finally {
     await deployment.stop();
   }
 }
+
+/** Whoever waits here, a person or a pipeline, is told at once what is not mended by waiting. */
+async function reach({ reach: ask }: Deployment): Promise<void> {
+  try {
+    await ask();
+  } catch (error) {
+    const kind = error instanceof ClusterUnavailableError ? error.problem.kind : null;
+    if (kind === 'busy') return;
+    throw kind === 'configuration' ? new UsageError(messageOf(error), { cause: error }) : error;
+  }
+}
+
+const readAll = async ({ rollouts }: Deployment['store'], begun: readonly Rollout[]): Promise<Rollout[]> =>
+  (await Promise.all(begun.map(({ id }) => rollouts.get(id)))).filter((rollout) => rollout !== null);
 
 /** @throws Error where its head cannot be used */
 async function readConfigRepository(policies: PolicySource): Promise<PolicySource> {
@@ -263,29 +284,4 @@ async function begin(
     policyRevision: policies.current()?.revision ?? '',
     drafts: wanted.map((policy) => ({ policy: policy.name, environment: policy.environment })),
   });
-}
-
-const isGood = (rollout: Rollout): boolean =>
-  rollout.phase === 'ready' || (rollout.phase === 'delivered' && isFinal(rollout));
-
-function report(rollouts: readonly Rollout[], { output }: DeployOptions): void {
-  if (output === 'text') {
-    for (const { policy, phase, message } of rollouts)
-      process.stdout.write(`${oneLine(policy)}  ${phase}  ${oneLine(message)}\n`);
-    return;
-  }
-  const data = rollouts.map(
-    ({ policy, environment, target, sha, phase, message, endpoints, receipt, manifest }) => ({
-      policy,
-      environment,
-      sha,
-      target: target && formatTarget(target),
-      phase,
-      message,
-      endpoints: { ...endpoints },
-      receipt: receipt && { ...receipt },
-      manifest,
-    }),
-  );
-  process.stdout.write(output === 'json' ? `${JSON.stringify(data, null, 2)}\n` : toYaml(data));
 }

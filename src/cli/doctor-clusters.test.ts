@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { FakeCluster } from '../cluster/cluster.fake.ts';
 import type { Cluster, ClusterKnowledge, ClusterReviewer, ClusterRight } from '../cluster/cluster.ts';
 import { ClusterUnavailableError } from '../cluster/cluster.ts';
@@ -7,7 +7,7 @@ import { loadGood, policyText } from '../core/policy.fixture.ts';
 import type { Policy } from '../core/policy.ts';
 import type { ServingRuntime } from '../core/runtime-catalogue.ts';
 import type { Finding } from '../forge/forge.ts';
-import { checkCluster } from './doctor-clusters.ts';
+import { checkCluster, type ExaminedCluster } from './doctor-clusters.ts';
 
 const RUNTIME: ServingRuntime = {
   kind: 'ClusterServingRuntime',
@@ -71,7 +71,7 @@ describe('doctor, of a cluster', () => {
   };
   const look = async (
     policies: readonly Policy[] | null = [policy()],
-    limit = 60_000,
+    { limit = 60_000, ...how }: Partial<ExaminedCluster> & { limit?: number } = {},
   ): Promise<Finding[]> => {
     const { applier } = {
       applier: {
@@ -81,52 +81,47 @@ describe('doctor, of a cluster', () => {
       },
     };
     const cluster: Cluster = { watch: fake, catalogue: fake, applier, reviewer };
-    const examined = { name: 'prod', access: 'prod.kubeconfig', namespaces: [], open: async () => cluster };
+    const open = async () => cluster;
+    const examined = { name: 'prod', access: 'prod.kubeconfig', namespaces: [], open, ...how };
     const section = await checkCluster(examined, policies, limit);
     expect(section).toMatchObject({ title: 'Cluster prod: prod.kubeconfig', forge: null, cluster: 'prod' });
     expect(fake.started).toBe(false);
     return section.findings;
   };
-  const notGood = async (policies?: readonly Policy[] | null): Promise<Finding[]> =>
-    (await look(policies)).filter(({ state }) => state !== 'good');
+  const notGood = async (
+    policies?: readonly Policy[] | null,
+    how?: Partial<ExaminedCluster>,
+  ): Promise<Finding[]> => (await look(policies, how)).filter(({ state }) => state !== 'good');
 
   it('finds nothing to mend where all is as it must be', async () => {
     expect((await look()).map(({ about, state, message }) => `${state} ${about}: ${message}`)).toEqual([
       'good access: is reached, and takes the credentials',
-      'good rights: RBAC allows all that modelhook does',
+      'good namespace vision: exists',
       'good KServe: version 0.20.0',
       'good KServe: runs a service that does not say how in mode Standard',
+      'good rights: RBAC allows all that modelhook does',
       "good KServe's webhooks: are configured",
       'good Knative: is not installed: services run in Standard mode',
       'good runtimes: 1 runtime: mlserver',
-      'good namespace vision: exists',
     ]);
   });
 
-  it('tells why it is not reached, and what to do', async () => {
+  it.each([
+    ['credentials', 'renew the token; then try: kubectl --kubeconfig prod.kubeconfig auth whoami'],
+    ['configuration', 'renew the token'],
+  ] as const)('tells why it is not reached, and what to do about %s', async (kind, fix) => {
     reviewer.missingRights = async () => {
-      const what = 'refuses the credentials';
-      throw new ClusterUnavailableError('cluster prod', {
-        kind: 'credentials',
-        what,
-        detail: null,
-        fix: 'renew the token',
-        retryAfter: null,
-      });
+      const problem = { kind, what: 'is barred', detail: null, fix: 'renew the token', retryAfter: null };
+      throw new ClusterUnavailableError('cluster prod', problem);
     };
-    expect(await look()).toEqual([
-      {
-        about: 'access',
-        state: 'fault',
-        message: 'cluster prod refuses the credentials',
-        fix: 'renew the token',
-      },
+    expect(await look([policy()], { kubectl: 'kubectl --kubeconfig prod.kubeconfig' })).toEqual([
+      { about: 'access', state: 'fault', message: 'cluster prod is barred', fix },
     ]);
   });
 
   it('goes no further than its time, and tells what it had found by then', async () => {
     fake.known = { ...KNOWN, complete: false };
-    expect(await look([policy()], 1)).toEqual([
+    expect(await look([policy()], { limit: 1 })).toEqual([
       expect.objectContaining({ about: 'access', state: 'good' }),
       expect.objectContaining({ state: 'fault', message: expect.stringContaining('it took longer than') }),
     ]);
@@ -138,9 +133,28 @@ describe('doctor, of a cluster', () => {
       {
         about: 'rights',
         state: 'fault',
-        message: 'may not list, watch pods',
-        fix: 'kubectl apply -f deploy/rbac.yaml, which has the rule { apiGroups: [""], resources: [pods], verbs: [list, watch] }',
+        message:
+          'may not list, watch pods; the rule is { apiGroups: [""], resources: [pods], verbs: [list, watch] }',
+        fix: 'kubectl apply -f deploy/rbac.yaml',
       },
+    ]);
+  });
+
+  it('mends a right in a namespace by the roles for that, whichever the file has', async () => {
+    const places = ['nlp', 'vision'];
+    reviewer.missingRights = async () => [
+      ...places.map((namespace) => ({ ...LIST_PODS, namespace })),
+      { ...LIST_PODS, group: 'apps', resource: 'deployments', namespace: 'kserve' },
+      LIST_PODS,
+    ];
+    const found = await notGood([policy()], { namespaces: places });
+    const ofNlp =
+      "sed 's/namespace: vision/namespace: nlp/' deploy/rbac-namespaced.yaml | kubectl apply -f -";
+    expect(found.map(({ fix }) => fix)).toEqual([
+      ofNlp,
+      'kubectl apply -f deploy/rbac-namespaced.yaml',
+      ofNlp,
+      ofNlp,
     ]);
   });
 
@@ -161,25 +175,93 @@ describe('doctor, of a cluster', () => {
     expect(await notGood()).toEqual([]);
     fake.known = { ...KNOWN, knative: true };
     expect(await notGood()).toEqual([
-      expect.objectContaining({ state: 'fault', message: 'may not list services.serving.knative.dev' }),
+      expect.objectContaining({
+        state: 'fault',
+        message: expect.stringMatching(/^may not list services\.serving\.knative\.dev;/),
+      }),
     ]);
   });
 
-  it('tells that KServe is not installed, or that nobody may look', async () => {
-    fake.known = { ...KNOWN, structure: null };
+  it.each([
+    ['absent', 'fault', 'kubectl create namespace vision'],
+    [
+      'terminating',
+      'fault',
+      'kubectl wait --for=delete namespace/vision --timeout=10m && kubectl create namespace vision',
+    ],
+    [null, 'warning', 'kubectl get namespace vision || kubectl create namespace vision'],
+  ] as const)('says how a namespace that is %s comes to be', async (phase, state, fix) => {
+    const seen = fake.seen('vision', '');
+    vi.spyOn(fake, 'seen').mockReturnValue({ ...seen, namespace: phase });
+    expect(await notGood()).toEqual([{ about: 'namespace vision', state, message: expect.any(String), fix }]);
+  });
+
+  it('tells that KServe is not installed, and then says nothing of what comes with it', async () => {
+    fake.known = { ...KNOWN, structure: null, runtimes: null };
     expect(await notGood()).toEqual([
-      expect.objectContaining({ about: 'KServe', state: 'fault', message: 'is not installed' }),
+      {
+        about: 'KServe',
+        state: 'fault',
+        message: 'is not installed',
+        fix: expect.stringMatching(/^helm upgrade --install kserve-crd .* && helm .*kserve-resources/),
+      },
     ]);
+  });
+
+  it('tells that nobody may look whether KServe is installed', async () => {
+    fake.known = { ...KNOWN, structure: null };
     reviewer.missingRights = async () => [
       { ...LIST_PODS, group: 'apiextensions.k8s.io', resource: 'customresourcedefinitions' },
     ];
-    expect(await notGood()).toContainEqual(
-      expect.objectContaining({
-        about: 'KServe',
-        state: 'warning',
-        message: expect.stringContaining('not known'),
-      }),
+    expect(await notGood()).toContainEqual({
+      about: 'KServe',
+      state: 'warning',
+      message: expect.stringContaining('not known'),
+      fix: 'kubectl apply -f deploy/rbac.yaml',
+    });
+  });
+
+  it('takes the version of modelhook.yaml where the cluster tells none', async () => {
+    fake.known = { ...KNOWN, kserveVersion: null };
+    expect(await look([policy()], { kserve: '0.18' })).toContainEqual(
+      expect.objectContaining({ state: 'good', message: 'version 0.18, as modelhook.yaml says' }),
     );
+    expect(await notGood()).toEqual([
+      expect.objectContaining({
+        state: 'warning',
+        fix: expect.stringMatching(/^set clusters\.prod\.kserve/),
+      }),
+    ]);
+  });
+
+  it.each([
+    ['deployments', 'kserve-controller-manager', { kserveVersion: null }],
+    ['configmaps', 'inferenceservice-config', { settings: null }],
+  ])('tells %s that may not be read from those that are not there', async (resource, name, known) => {
+    fake.known = { ...KNOWN, ...known };
+    const absent = await notGood();
+    expect(absent).toEqual([
+      { about: 'KServe', state: 'warning', message: expect.any(String), fix: expect.stringContaining(name) },
+    ]);
+    reviewer.missingRights = async () => [{ ...LIST_PODS, resource, namespace: 'kserve', name }];
+    expect(await notGood()).toContainEqual({
+      about: 'KServe',
+      state: 'warning',
+      message: expect.stringContaining('cannot be read'),
+      fix: 'kubectl apply -f deploy/rbac.yaml',
+    });
+  });
+
+  it('says how the runtimes of its KServe are installed where there is none', async () => {
+    fake.known = { ...KNOWN, kserveVersion: 'v0.18.1', runtimes: { source: 'cluster prod', runtimes: [] } };
+    expect(await notGood([])).toEqual([
+      {
+        about: 'runtimes',
+        state: 'warning',
+        message: 'there is none',
+        fix: expect.stringMatching(/kserve-runtime-configs --version v0\.18\.1 /),
+      },
+    ]);
   });
 
   it.each([

@@ -131,6 +131,15 @@ gitea: https://gitea.example.com
     expect(out).toContain('\u001b[31m✗\u001b[39m  token: is good\n      b');
   });
 
+  it('says once what mends several in a row', async () => {
+    const fix = 'mend it';
+    examination(gitlab, { state: 'fault', fix }, { state: 'warning', fix }, { state: 'fault', fix: 'b' });
+    const { out } = await doctor('--forge', 'gitlab');
+    expect(out).toContain(
+      '  fault    token: is good\n  warning  token: is good\n      mend it\n  fault    token: is good\n      b\n',
+    );
+  });
+
   it('puts together what is about the same, in the order in which it came', async () => {
     examination(gitlab, { about: 'b' }, { about: 'a' }, { about: 'b', message: 'is fine' });
     const { out } = await doctor('--forge', 'gitlab');
@@ -224,6 +233,23 @@ describe('of the policies doctor', () => {
       state: 'fault',
       message: expect.stringContaining('repositoriez'),
     });
+  });
+
+  it('shows the first warnings of the head, with their places, and counts the rest', async () => {
+    const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
+    const texts = names.map((name) =>
+      policyText({ conventions: 'alauda', target: { namespace: 'vision', name } }, name),
+    );
+    policies.commit({ 'policies/a.yaml': texts.join('\n---\n') });
+    const [sum, ...found] = await policiesOf();
+    expect(sum).toMatchObject({ state: 'good', message: expect.stringContaining('7 policies at') });
+    expect(found.map(({ state }) => state)).toEqual(Array(6).fill('warning'));
+    expect(found[0]).toMatchObject({
+      about: expect.stringMatching(/^policies\/a\.yaml:\d+:\d+$/),
+      message: expect.stringContaining('upstream KServe refuses model.name'),
+      fix: expect.any(String),
+    });
+    expect(found[5]).toMatchObject({ message: '2 more warnings', fix: 'modelhook validate lists all' });
   });
 
   it('tells what keeps them from being read, and looks at the forges all the same', async () => {

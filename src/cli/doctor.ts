@@ -6,8 +6,10 @@ import { parseRepositoryId, unsafeName } from '../core/ref-event.ts';
 import type { Finding } from '../forge/forge.ts';
 import { endAllGit } from '../git/git.ts';
 import { createLog } from '../telemetry/log.ts';
-import { checkForge, checkPolicies, count, good, type Section, usesOf } from './doctor-checks.ts';
 import { checkCluster, type ExaminedCluster } from './doctor-clusters.ts';
+import { count, good, type Section } from './doctor-findings.ts';
+import { checkForge, usesOf } from './doctor-forges.ts';
+import { checkPolicies } from './doctor-policies.ts';
 import { oneLine } from './printable.ts';
 import { UsageError } from './usage-error.ts';
 import { hideSecrets, urlOption } from './webhook.ts';
@@ -129,17 +131,19 @@ function clustersToLookAt(
   if (given === undefined && isOfForges) return [];
   const named = Array.isArray(given) ? given : null;
   for (const name of named ?? []) refuseCluster(config, name);
-  return Object.entries(config.clusters).flatMap(([name, { kubeconfig, inCluster, namespaces }]) => {
+  return Object.entries(config.clusters).flatMap(([name, { kubeconfig, inCluster, namespaces, kserve }]) => {
     if ((!kubeconfig && !inCluster) || named?.includes(name) === false) return [];
     const context = kubeconfig?.context === undefined ? '' : `, context ${kubeconfig.context}`;
     const access = kubeconfig ? `${kubeconfig.file}${context}` : 'the pod it runs in';
+    const ofContext = kubeconfig?.context === undefined ? '' : ` --context ${kubeconfig.context}`;
+    const kubectl = kubeconfig ? `kubectl --kubeconfig ${kubeconfig.file}${ofContext}` : undefined;
     const open = async () => {
       const { composeClusters } = await import('../compose.ts');
       const composed = composeClusters(config, createLog('silent')).get(name);
       if (!composed) throw new TypeError(`the cluster ${name} was not composed`);
       return composed;
     };
-    return [{ name, access, namespaces, open }];
+    return [{ name, access, namespaces, kserve, kubectl, open }];
   });
 }
 
@@ -188,7 +192,10 @@ function toText(sections: readonly Section[]): string {
 
 function sectionText({ title, findings }: Section): string {
   const grouped = Map.groupBy(findings, ({ about }) => about);
-  const lines = [...grouped.values()].flat().map(findingText);
+  const lines = [...grouped.values()].flat().map((finding, index, all) =>
+    // One command may mend several, and is said once.
+    findingText(finding.fix === all[index + 1]?.fix ? { ...finding, fix: null } : finding),
+  );
   return [styleText('bold', title, { stream: process.stdout }), ...lines, ''].join('\n');
 }
 

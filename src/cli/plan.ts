@@ -57,6 +57,8 @@ A manifest that KServe would refuse has all of the first but the manifest, and i
 With --diff, which needs --config and its secrets, each manifest is compared with the file on the branch of its GitOps
 repository; where it is applied, with the live object, by what a server-side dry run would make of it. Nothing is
 changed. The text is a unified diff, or "no change"; with --output json or yaml, matching gets diff: { with, diff, error }.
+What the delivery would refuse is an error. Only the controller knows which names a repository had before it was renamed:
+what it deployed by an old one counts here as another repository's, and the controller would update it.
 
 Exit codes: 0 every policy that matches can be deployed, 1 policies have faults, none matches or one cannot be planned,
 2 wrong usage or a file that cannot be used.

@@ -3,14 +3,19 @@ import { userInfo } from 'node:os';
 import { styleText } from 'node:util';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { stringify } from 'yaml';
-import { z } from 'zod';
-import { messageOf } from '../core/errors.ts';
 import { PHASES, type Phase } from '../core/rollout.ts';
-import { oneLine, printable } from './printable.ts';
+import { printable } from './printable.ts';
+import {
+  ask,
+  CommandFailure,
+  type Controller,
+  detailsSchema,
+  listSchema,
+  rolloutSchema,
+} from './rollouts-api.ts';
+import { details, summary, table } from './rollouts-text.ts';
 
-interface ServerOptions {
-  server: string;
-  token?: string;
+interface ServerOptions extends Controller {
   output: 'text' | 'json' | 'yaml';
 }
 
@@ -24,47 +29,6 @@ interface ListOptions extends ServerOptions {
   environment?: string;
   limit: number;
   cursor?: string;
-}
-
-/** What the text output shows of a rollout; the other outputs pass on all that the server says. */
-const rolloutSchema = z.looseObject({
-  id: z.string(),
-  cause: z.object({ kind: z.string(), of: z.string() }),
-  repository: z.string(),
-  ref: z.string(),
-  revision: z.string(),
-  sha: z.string(),
-  policy: z.string(),
-  policyRevision: z.string(),
-  environment: z.string(),
-  target: z.object({ cluster: z.string(), namespace: z.string(), name: z.string() }).nullable(),
-  phase: z.enum(PHASES),
-  message: z.string(),
-  createdAt: z.string(),
-  finishedAt: z.string().nullable(),
-  receipt: z.looseObject({ commit: z.string().nullable(), path: z.string().nullable() }).nullable(),
-  transitions: z.array(z.object({ phase: z.enum(PHASES), message: z.string(), at: z.string() })),
-});
-const detailsSchema = rolloutSchema.extend({
-  manifest: z.string().nullable(),
-  decisions: z.array(z.string()),
-  warnings: z.array(z.string()),
-});
-const listSchema = z.looseObject({ items: z.array(rolloutSchema), nextCursor: z.string().nullable() });
-const problemSchema = z.object({ detail: z.string() });
-
-type RolloutJson = z.infer<typeof rolloutSchema>;
-type DetailsJson = z.infer<typeof detailsSchema>;
-
-/** Ends a command with a sentence on stderr. 1: the thing asked about is bad; 2: wrong usage or configuration. */
-class CommandFailure extends Error {
-  override readonly name = 'CommandFailure';
-  readonly exitCode: 1 | 2;
-
-  constructor(exitCode: 1 | 2, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.exitCode = exitCode;
-  }
 }
 
 /** The subcommand `rollouts`, to be added to the program. */
@@ -200,146 +164,9 @@ async function request(
   const path = `/api/v1/rollouts/${encodeURIComponent(id)}/${what}`;
   const rollout = await ask(options, path, rolloutSchema, body);
   if (options.output !== 'text') return print(options.output, rollout);
-  process.stdout.write(`${rollout.id}  ${colour(rollout.phase)}  ${oneLine(rollout.message)}\n`);
+  process.stdout.write(summary(rollout));
 }
 
 const print = (format: 'json' | 'yaml', value: unknown): void => {
   process.stdout.write(format === 'json' ? `${JSON.stringify(value, null, 2)}\n` : stringify(value));
 };
-
-/**
- * One request to the controller.
- * @param sent the body of a POST; undefined: it is a GET
- * @throws CommandFailure where it is not reached, or answers anything but what was asked for
- */
-async function ask<Schema extends z.ZodType>(
-  { server, token }: ServerOptions,
-  path: string,
-  schema: Schema,
-  sent?: object,
-): Promise<z.infer<Schema>> {
-  const response = await send(server, path, token, sent);
-  const body: unknown = await response.json().catch(() => null);
-  if (!response.ok) {
-    const problem = problemSchema.safeParse(body);
-    const reason = problem.success ? problem.data.detail : `${server} answered ${response.status}.`;
-    throw new CommandFailure([400, 401, 403].includes(response.status) ? 2 : 1, reason);
-  }
-  const answer = schema.safeParse(body);
-  if (answer.success) return answer.data;
-  throw new CommandFailure(
-    2,
-    `What answers at ${server} does not talk like a modelhook of this version. Check --server, or MODELHOOK_SERVER.`,
-  );
-}
-
-async function send(
-  server: string,
-  path: string,
-  token: string | undefined,
-  sent: object | undefined,
-): Promise<Response> {
-  if (!/^https?:\/\//.test(server) || !URL.canParse(server))
-    throw new CommandFailure(
-      2,
-      `"${server}" is not a URL such as http://127.0.0.1:8080. Check --server, or MODELHOOK_SERVER.`,
-    );
-  const headers = { accept: 'application/json', ...(token && { authorization: `Bearer ${token}` }) };
-  try {
-    return await fetch(`${server.replace(/\/+$/, '')}${path}`, {
-      headers,
-      ...(sent && { method: 'POST', body: JSON.stringify(sent) }),
-      signal: AbortSignal.timeout(30_000),
-    });
-  } catch (error) {
-    const cause = error instanceof Error && error.cause ? error.cause : error;
-    throw new CommandFailure(
-      1,
-      `No controller is reached at ${server}: ${messageOf(cause)}. Is "modelhook serve" running there? Another address goes into --server or MODELHOOK_SERVER.`,
-      { cause: error },
-    );
-  }
-}
-
-const COLOURS = {
-  pending: 'yellow',
-  delivered: 'green',
-  ready: 'green',
-  failed: 'red',
-  superseded: 'gray',
-  cancelled: 'gray',
-} as const satisfies Record<Phase, string>;
-
-const colour = (phase: Phase, text: string = phase): string =>
-  styleText(COLOURS[phase], text, { stream: process.stdout });
-
-const bold = (text: string): string => styleText('bold', text, { stream: process.stdout });
-
-const targetOf = ({ target }: RolloutJson): string =>
-  target === null ? '-' : `${target.cluster}/${target.namespace}/${target.name}`;
-
-const versionOf = ({ revision, sha }: RolloutJson): string => (revision === sha ? sha.slice(0, 7) : revision);
-
-function table(rollouts: RolloutJson[]): string {
-  const rows = rollouts.map((rollout) =>
-    [
-      rollout.id,
-      rollout.phase,
-      rollout.repository,
-      versionOf(rollout),
-      rollout.environment,
-      targetOf(rollout),
-      rollout.createdAt.slice(0, 19).replace('T', ' '),
-    ].map(oneLine),
-  );
-  const heads = ['ID', 'PHASE', 'REPOSITORY', 'REVISION', 'ENVIRONMENT', 'TARGET', 'CREATED (UTC)'];
-  const widths = heads.map((head, column) =>
-    Math.max(head.length, ...rows.map((row) => row[column]?.length ?? 0)),
-  );
-  const line = (cells: string[]): string[] => cells.map((cell, column) => cell.padEnd(widths[column] ?? 0));
-  const lines = rows.map((row, index) => {
-    const [id = '', phase = '', ...rest] = line(row);
-    return [id, colour(rollouts[index]?.phase ?? 'pending', phase), ...rest].join('  ').trimEnd();
-  });
-  return `${[bold(line(heads).join('  ').trimEnd()), ...lines].join('\n')}\n`;
-}
-
-function details(rollout: DetailsJson): string {
-  const { receipt } = rollout;
-  const facts = [
-    ['Id', rollout.id],
-    ['Repository', rollout.repository],
-    ['Ref', rollout.ref],
-    ['Commit', rollout.sha],
-    ['Policy', `${rollout.policy} at ${rollout.policyRevision.slice(0, 7)}`],
-    ['Environment', rollout.environment],
-    ['Target', targetOf(rollout)],
-    ['Cause', `${rollout.cause.kind} ${rollout.cause.of}`],
-    [
-      'Delivered',
-      receipt === null ? '-' : `${receipt.commit ?? 'no change'}${receipt.path ? `, ${receipt.path}` : ''}`,
-    ],
-    ['Created', rollout.createdAt],
-    ['Finished', rollout.finishedAt ?? '-'],
-  ];
-  const times = rollout.transitions.map(
-    ({ at, phase, message }) => `  ${at}  ${colour(phase, phase.padEnd(10))}  ${oneLine(message)}`,
-  );
-  const section = (title: string, lines: string[]): string[] =>
-    lines.length === 0 ? [] : ['', bold(title), ...lines];
-  return `${[
-    `${colour(rollout.phase)}  ${oneLine(rollout.message)}`,
-    '',
-    ...facts.map(([name = '', value = '']) => `${name.padEnd(12)} ${oneLine(value)}`),
-    ...section('Timeline', times),
-    ...section(
-      'Warnings',
-      rollout.warnings.map((text) => `  ${oneLine(text)}`),
-    ),
-    ...section(
-      'Decisions',
-      rollout.decisions.map((text) => `  ${oneLine(text)}`),
-    ),
-    ...section('Manifest', rollout.manifest === null ? [] : [printable(rollout.manifest.trimEnd())]),
-  ].join('\n')}\n`;
-}

@@ -7,7 +7,11 @@ import { policyText, runtimeText } from '../core/policy.fixture.ts';
 import { git } from '../git/git.ts';
 import { Mirror } from '../git/mirror.ts';
 import { locateRemote } from '../git/remote.ts';
-import { type ConfigRepositoryOptions, createConfigRepository } from './config-repository.ts';
+import {
+  type ConfigRepository,
+  type ConfigRepositoryOptions,
+  createConfigRepository,
+} from './config-repository.ts';
 import type { PolicySource } from './policies.ts';
 
 let root: string;
@@ -38,13 +42,13 @@ spec:
 interface ConfigSite {
   dir: string;
   mirrorDir: string;
-  source: PolicySource;
+  source: ConfigRepository;
   facts: Map<string, string>;
   log: { level: string; fields: object; message: string }[];
   /** Pushes a commit with exactly these entries. @returns its id */
   push(tree: Tree, options?: { rewrite?: boolean; branch?: string }): Promise<string>;
   /** The next process, on the same cache and store. */
-  restart(changes?: Partial<ConfigRepositoryOptions>): PolicySource;
+  restart(changes?: Partial<ConfigRepositoryOptions>): ConfigRepository;
   /** Takes the repository away, or brings it back. */
   reachable(yes: boolean): void;
 }
@@ -201,6 +205,23 @@ describe('the config repository', () => {
     await source.refresh();
     expect(source.status()).toMatchObject({ inForce: head, head });
   });
+});
+
+it('has the warnings of its newest head, in force or not', async () => {
+  const { source, push } = await makeSite();
+  expect(source.warnings()).toEqual([]);
+  await push({ 'policies/a.yaml': policyText({ conventions: 'alauda' }) });
+  await source.refresh();
+  const warning = {
+    file: 'policies/a.yaml',
+    line: expect.any(Number),
+    column: expect.any(Number),
+    message: expect.stringContaining('upstream KServe'),
+  };
+  expect(source.warnings()).toEqual([warning]);
+  await push({ 'policies/a.yaml': GOOD });
+  await source.refresh();
+  expect(source.warnings()).toEqual([]);
 });
 
 describe('a bad head', () => {

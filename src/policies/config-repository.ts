@@ -27,14 +27,21 @@ export interface ConfigRepositoryOptions {
   log: Log;
 }
 
+export interface ConfigRepository extends PolicySource {
+  /** @returns what of the newest commit that was looked at deserves a second look, though it may be in force */
+  warnings(): readonly Fault[];
+}
+
 interface Loaded {
   policies: PolicySet | null;
   faults: Fault[];
+  warnings: Fault[];
 }
 
-export function createConfigRepository(options: ConfigRepositoryOptions): PolicySource {
+export function createConfigRepository(options: ConfigRepositoryOptions): ConfigRepository {
   const { repository, branch, directory, mirror, known, inForce, log } = options;
   let current: PolicySet | null = null;
+  let ofHead: readonly Fault[] = [];
   let status: PoliciesStatus = {
     repository,
     branch,
@@ -47,10 +54,10 @@ export function createConfigRepository(options: ConfigRepositoryOptions): Policy
   /** Reads and validates the policies at a commit. */
   async function load(revision: string): Promise<Loaded> {
     const files = await readFiles(mirror, revision, directory);
-    if ('faults' in files) return { policies: null, faults: files.faults };
+    if ('faults' in files) return { policies: null, faults: files.faults, warnings: [] };
     const { policies, faults, warnings } = loadPolicies(files.files, revision, { known });
     for (const warning of warnings) log.warn({ revision, warning: formatFault(warning) }, 'policy warning');
-    return { policies, faults };
+    return { policies, faults, warnings };
   }
 
   async function putInForce(policies: PolicySet): Promise<void> {
@@ -70,6 +77,7 @@ export function createConfigRepository(options: ConfigRepositoryOptions): Policy
   return {
     current: () => current,
     status: () => status,
+    warnings: () => ofHead,
 
     async refresh() {
       let head: string | null;
@@ -87,7 +95,7 @@ export function createConfigRepository(options: ConfigRepositoryOptions): Policy
         throw new StalledError(reason, 'push the policies to it, or set policies.branch in modelhook.yaml');
       }
       if (head === status.head && status.unreachable === null) return;
-      const { policies, faults } = await load(head);
+      const { policies, faults, warnings } = await load(head);
       if (policies) await putInForce(policies);
       else {
         await restore();
@@ -97,6 +105,7 @@ export function createConfigRepository(options: ConfigRepositoryOptions): Policy
           'the config head is bad and not used',
         );
       }
+      ofHead = warnings;
       status = { ...status, head, faults, unreachable: null, inForce: current?.revision ?? null };
     },
   };

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { FakeForge } from '../forge/forge.fake.ts';
-import { examineForge, LIMIT } from './doctor-checks.ts';
+import { LIMIT } from './doctor-findings.ts';
+import { examineForge } from './doctor-forges.ts';
 
 describe('the time limit of a forge', () => {
   beforeEach(() => {
