@@ -71,6 +71,12 @@ describe('the smallest configuration', () => {
     });
   });
 
+  it('may have no GitOps repository', () => {
+    const config = read(SMALLEST.replace(/^gitops:\n(?: .*\n)+/m, ''));
+    expect(config.gitops).toEqual({});
+    expect(knownNames(config).gitops).toEqual([]);
+  });
+
   it('may say how clusters are reached, and what of them is watched', () => {
     const config = read(`${SMALLEST}clusters:
   prod: { kubeconfig: { file: prod.kubeconfig, context: prod }, namespaces: [vision] }
@@ -174,7 +180,6 @@ surprise: true
     expect(faultsOf('server: { port: 80 }\n')).toEqual([
       expect.stringMatching(/^1:1: forges: is missing/),
       expect.stringMatching(/^1:1: policies: is missing/),
-      expect.stringMatching(/^1:1: gitops: is missing/),
     ]);
     expect(faultsOf(withForge('webhookSecrets: []'))).toEqual([
       expect.stringMatching(/^2:10: forges\.plain\.url: is missing/),
@@ -182,7 +187,7 @@ surprise: true
   });
 
   it.each(['', '# nothing\n', '---\n'])('of an empty file are what it lacks: %j', (text) => {
-    expect(faultsOf(text)).toHaveLength(3);
+    expect(faultsOf(text)).toHaveLength(2);
   });
 
   it.each(['just text', '- a\n- list\n', '42'])('of a file that is something else say so: %j', (text) => {

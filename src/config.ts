@@ -209,16 +209,18 @@ function schemaOf(
           return directory;
         }),
     }),
-    gitops: z.record(
-      name,
-      z.strictObject({
-        repository: repositoryId,
-        branch: branch.default('main'),
-        author: z
-          .strictObject({ name: identity, email: identity })
-          .default({ name: 'modelhook', email: 'modelhook@localhost' }),
-      }),
-    ),
+    gitops: z
+      .record(
+        name,
+        z.strictObject({
+          repository: repositoryId,
+          branch: branch.default('main'),
+          author: z
+            .strictObject({ name: identity, email: identity })
+            .default({ name: 'modelhook', email: 'modelhook@localhost' }),
+        }),
+      )
+      .default({}),
     clusters: z.record(name, cluster).default({}),
     worker: z.strictObject({ concurrency: z.int().min(1).max(256).default(16) }).prefault({}),
     reconcile: z.strictObject({ interval: duration.default(600_000) }).prefault({}),

@@ -96,7 +96,11 @@ describe('an apply', () => {
     [404, '404 page not found\n', 'has no CRD inferenceservices.serving.kserve.io'],
     [200, 'no JSON', 'answers something that is no InferenceService'],
     [200, { kind: 'Pod' }, 'answers something that is no InferenceService'],
-    [409, status(409, 'please apply your changes to the latest version'), 'answers 409'],
+    [
+      409,
+      status(409, 'please apply your changes to the latest version', { reason: 'Conflict' }),
+      'cannot write the InferenceService vision/iris just now: please apply your changes to the latest version; if',
+    ],
   ])('that the cluster cannot take now may be tried again: %i', async (code, body, words) => {
     answer(code, body);
     const error = await failure();
@@ -104,8 +108,8 @@ describe('an apply', () => {
     expect(error.message).toContain(`cluster prod ${words}`);
   });
 
-  it('into a namespace that is being deleted says so', async () => {
-    answer(403, status(403, 'forbidden', { details: { causes: [{ reason: 'NamespaceTerminating' }] } }));
+  it.each([403, 409])('into a namespace that is being deleted says so: %i', async (code) => {
+    answer(code, status(code, 'forbidden', { details: { causes: [{ reason: 'NamespaceTerminating' }] } }));
     const error = await failure();
     expect(error).toBeInstanceOf(StalledError);
     expect(error.message).toContain('namespace vision of cluster prod is being deleted');

@@ -3,7 +3,13 @@ import { StalledError } from '../core/errors.ts';
 import { isJsonObject, type Json, type JsonObject, valueAt } from '../core/json.ts';
 import type { ClusterApi } from './api.ts';
 import { type ApiAnswer, type Deed, statusOf, subjectOf, wordsOf } from './api-failure.ts';
-import { ApplyConflictError, type ClusterApplier, type ObjectPlace, type OwnedField } from './cluster.ts';
+import {
+  ApplyConflictError,
+  type ClusterApplier,
+  ClusterUnavailableError,
+  type ObjectPlace,
+  type OwnedField,
+} from './cluster.ts';
 import { INFERENCE_SERVICES, pathOf, serviceDeed } from './resources.ts';
 
 /** Under this name the API server keeps which fields are ours. */
@@ -88,6 +94,15 @@ function refusalOf(api: ClusterApi, name: string, place: ObjectPlace, answer: Ap
       `namespace ${namespace} of cluster ${name} is being deleted`,
       'make it again once it is gone, or change target.namespace in the policy',
     );
+  // No field is another manager's: it changed between reading and writing, or is on its way out.
+  if (answer.status === 409)
+    return new ClusterUnavailableError(`cluster ${name}`, {
+      kind: 'busy',
+      what: `cannot write the InferenceService ${namespace}/${place.name} just now`,
+      detail: words,
+      fix: 'if that goes on, find out what else writes or deletes it',
+      retryAfter: answer.retryAfter,
+    });
   const isOfObject =
     answer.status === 400 ||
     answer.status === 422 ||

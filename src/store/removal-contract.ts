@@ -138,6 +138,60 @@ export function describeRemovals(name: string, create: () => Promise<StoreHarnes
       expect(await store.rollouts.get(other.id)).toMatchObject({ phase: 'pending', stage: 'deliver' });
     });
 
+    it('ends a retry of what the ref had brought before it was deleted, though that was asked for later', async () => {
+      const first = await went({ tag: 'v1' }, planned(), FAILED);
+      const removal = await one(cut('v1'));
+      const retried = await store.requests.retry(first.id);
+      expect(await store.rollouts.broughtBy(removal)).toBe('unplanned');
+      for (const change of [planned(), DELIVERED]) await store.rollouts.advance(retried?.id ?? '', change);
+      expect(await store.rollouts.broughtBy(removal)).toMatchObject({
+        target: TARGET,
+        standing: { ref: 'refs/tags/v1', isRemoval: false },
+      });
+      expect(await store.rollouts.advance(removal.id, removes)).toMatchObject({ stage: 'deliver' });
+    });
+
+    it('leaves what a rollback has brought back of another ref', async () => {
+      await went({ tag: 'v1' }, planned(), DELIVERED);
+      const v2 = await went({ tag: 'v2', sha: B }, { ...planned(), manifest: 'kind: other\n' }, DELIVERED);
+      const removal = await one(cut('v2'));
+      await store.requests.rollback(v2.id);
+      expect(await store.rollouts.broughtBy(removal)).toMatchObject({ standing: { ref: 'refs/tags/v1' } });
+    });
+
+    it('frees the target for another repository, whose it is then', async () => {
+      const other = 'plain:other/iris';
+      await went({ tag: 'v1' }, planned(), DELIVERED);
+      const early = await one(rollOut(store, { tag: 'v1', repository: other }));
+      const taken = /belongs to plain:ml\/iris.*plain:other\/iris cannot take it/;
+      const removal = await one(cut('v1'));
+      await expect(store.rollouts.advance(early.id, planned())).rejects.toThrow(taken);
+      await store.rollouts.advance(removal.id, removes);
+      await expect(store.rollouts.advance(early.id, planned())).rejects.toThrow(taken);
+      await store.rollouts.advance(removal.id, REMOVED);
+      expect(await store.rollouts.advance(early.id, planned())).toMatchObject({ stage: 'deliver' });
+      await store.rollouts.advance(early.id, DELIVERED);
+      const back = await one(rollOut(store, { tag: 'v2', sha: B }));
+      await expect(store.rollouts.advance(back.id, planned())).rejects.toThrow(`belongs to ${other}`);
+    });
+
+    it('frees nothing while something else of its repository is on the way to the target', async () => {
+      await went({ tag: 'v1' }, planned(), DELIVERED);
+      await went({ tag: 'v2', sha: B }, planned());
+      const removal = await one(cut('v1'));
+      for (const change of [removes, REMOVED]) await store.rollouts.advance(removal.id, change);
+      const other = await one(rollOut(store, { tag: 'v1', repository: 'plain:other/iris' }));
+      await expect(store.rollouts.advance(other.id, planned())).rejects.toThrow('belongs to plain:ml/iris');
+    });
+
+    it('that failed frees nothing', async () => {
+      await went({ tag: 'v1' }, planned(), DELIVERED);
+      const removal = await one(cut('v1'));
+      for (const change of [removes, FAILED]) await store.rollouts.advance(removal.id, change);
+      const other = await one(rollOut(store, { tag: 'v1', repository: 'plain:other/iris' }));
+      await expect(store.rollouts.advance(other.id, planned())).rejects.toThrow('belongs to plain:ml/iris');
+    });
+
     it('is ended by what is pushed to the target after it', async () => {
       await went({ tag: 'v1' }, planned(), DELIVERED);
       const removal = await one(cut('v1'));

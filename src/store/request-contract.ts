@@ -2,7 +2,7 @@
 // biome-ignore-all lint/style/noRestrictedImports: a suite for tests may use what tests use
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CommitStatus } from '../core/commit-status.ts';
-import type { Rollout } from '../core/rollout.ts';
+import type { PlanSummary, Rollout } from '../core/rollout.ts';
 import {
   A,
   B,
@@ -151,6 +151,54 @@ export function describeRequests(name: string, create: () => Promise<StoreHarnes
         await expect(store.rollouts.advance(second?.id ?? '', planned())).rejects.toThrow('has brought v2');
       });
 
+      it('gives way to what was pushed after the rollout it began with, though its own plan comes first', async () => {
+        const { id } = await one(rollOut(store, { tag: 'v1' }));
+        await store.rollouts.advance(id, FAILED);
+        const newer = await one(rollOut(store, { tag: 'v2', sha: B }));
+        const first = await store.requests.retry(id);
+        await store.rollouts.advance(first?.id ?? '', FAILED);
+        const second = await store.requests.retry(first?.id ?? '');
+        await store.rollouts.advance(second?.id ?? '', planned());
+        expect(await found(newer.id)).toMatchObject({ phase: 'pending', stage: 'resolve' });
+        expect(await store.rollouts.advance(newer.id, planned())).toMatchObject({ stage: 'deliver' });
+        expect(await found(second?.id ?? '')).toMatchObject({
+          phase: 'superseded',
+          message: 'Superseded by v2',
+        });
+      });
+
+      it('gives way also once it has delivered', async () => {
+        const failed = await went({ tag: 'v1' }, FAILED);
+        const newer = await one(rollOut(store, { tag: 'v2', sha: B }));
+        const retried = await store.requests.retry(failed.id);
+        for (const change of [planned(), DELIVERED]) await store.rollouts.advance(retried?.id ?? '', change);
+        expect(await store.rollouts.advance(newer.id, planned())).toMatchObject({ stage: 'deliver' });
+      });
+
+      it('goes on where what was pushed since then fails before its delivery', async () => {
+        const failed = await went({ tag: 'v1' }, FAILED);
+        const newer = await one(rollOut(store, { tag: 'v2', sha: B }));
+        const retried = await store.requests.retry(failed.id);
+        await store.rollouts.advance(newer.id, planned());
+        await store.rollouts.advance(newer.id, FAILED);
+        expect(await store.rollouts.advance(retried?.id ?? '', planned())).toMatchObject({
+          stage: 'deliver',
+        });
+      });
+
+      it('of a version that a newer ref has brought too takes the place of that', async () => {
+        const failed = await went({ tag: 'v1' }, FAILED);
+        const again = await went({ tag: 'v1-again' }, WATCHED);
+        const newer = await one(rollOut(store, { tag: 'v2', sha: B }));
+        const retried = await store.requests.retry(failed.id);
+        expect(await store.rollouts.advance(retried?.id ?? '', planned())).toMatchObject({
+          stage: 'deliver',
+        });
+        expect(await found(again.id)).toMatchObject({ phase: 'superseded' });
+        await store.rollouts.advance(newer.id, planned());
+        expect(await found(retried?.id ?? '')).toMatchObject({ message: 'Superseded by v2' });
+      });
+
       it('of a removal removes, and deploys nothing', async () => {
         await went({ tag: 'v1' }, DELIVERED);
         const deleted = await tell(store, { ref: 'refs/tags/v1', before: A, after: null });
@@ -278,6 +326,59 @@ export function describeRequests(name: string, create: () => Promise<StoreHarnes
         expect(await found(stuck.id)).toMatchObject({ phase: 'superseded', message: 'Superseded by v1' });
       });
 
+      it('gives way to what was pushed after the rollout it takes back, and had no plan yet', async () => {
+        await went({ tag: 'v1' }, DELIVERED);
+        const v2 = await went({ tag: 'v2', sha: B }, DELIVERED);
+        const v3 = await one(rollOut(store, { tag: 'v3', sha: C }));
+        const made = await store.requests.rollback(v2.id);
+        expect(await found(v3.id)).toMatchObject({ phase: 'pending', stage: 'resolve' });
+        expect(await store.rollouts.advance(v3.id, planned())).toMatchObject({ stage: 'deliver' });
+        expect(await found(made?.id ?? '')).toMatchObject({
+          phase: 'superseded',
+          message: 'Superseded by v3',
+        });
+      });
+
+      it('gives way also once it has delivered, and stays where what was pushed fails', async () => {
+        await went({ tag: 'v1' }, DELIVERED);
+        const v2 = await went({ tag: 'v2', sha: B }, DELIVERED);
+        const v3 = await one(rollOut(store, { tag: 'v3', sha: C }));
+        const v4 = await one(rollOut(store, { tag: 'v4', sha: C }));
+        const made = await store.requests.rollback(v2.id);
+        await store.rollouts.advance(v3.id, FAILED);
+        expect(await found(made?.id ?? '')).toMatchObject({ phase: 'pending', stage: 'deliver' });
+        await store.rollouts.advance(made?.id ?? '', DELIVERED);
+        expect(await store.rollouts.advance(v4.id, planned())).toMatchObject({ stage: 'deliver' });
+      });
+
+      it('goes where, and how, its target is delivered now', async () => {
+        const good = await went({ tag: 'v1' }, DELIVERED);
+        const terms = { timeout: 1, stability: 2, grace: GRACE };
+        const applied = { gitops: null, path: 'new.yaml', adopt: true, readiness: terms };
+        const decided = { why: 'it is new', decisions: ['new'], warnings: ['new'] };
+        const plan: Partial<PlanSummary> = { ...applied, ...decided, modes: ['Knative'] };
+        const change = { ...planned(TARGET, plan), manifest: manifestOf('v2') };
+        const { id } = await one(rollOut(store, { tag: 'v2', sha: B }));
+        for (const each of [change, DELIVERED]) await store.rollouts.advance(id, each);
+        const made = await store.requests.rollback(id);
+        // The modes, and why it was decided so, are the manifest's.
+        expect(made).toMatchObject({ manifest: manifestOf('v1'), plan: { ...good.plan, ...applied } });
+        const at = (destination: string) =>
+          store.rollouts.claim('deliver', 1, { destinations: [destination] });
+        expect(await at('apply/prod')).toEqual([]);
+        expect(await at('gitops/fleet')).toEqual([made]);
+      });
+
+      it('of a removal brings back what was there', async () => {
+        await went({ tag: 'v1' }, DELIVERED);
+        const removal = await one(rollOut(store, { tag: 'v2' }));
+        const { manifest: _, ...removes } = planned(TARGET, { removes: [A] });
+        for (const change of [removes, DELIVERED]) await store.rollouts.advance(removal.id, change);
+        const made = await store.requests.rollback(removal.id);
+        expect(made).toMatchObject({ revision: 'v1', manifest: manifestOf('v1') });
+        expect(made?.plan).not.toHaveProperty('removes');
+      });
+
       it('is reported on the commit it brings back', async () => {
         await went({ tag: 'v1' }, DELIVERED);
         const v2 = await went({ tag: 'v2', sha: B }, DELIVERED);
@@ -336,4 +437,5 @@ export function describeRequests(name: string, create: () => Promise<StoreHarnes
   });
 }
 
+const GRACE = { imagePull: 1, unschedulable: 1, invalidSpec: 1, restarts: 1 };
 const STATUS: CommitStatus = { context: 'modelhook/production', state: 'success', description: '', url: '' };

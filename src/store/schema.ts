@@ -61,6 +61,8 @@ export interface EventsTable {
 
 export interface RolloutsTable {
   seq: Generated<number>;
+  /** The `seq` of the rollout whose turn it takes once more (sql-order.ts); null: it has a turn of its own. */
+  place: number | null;
   id: string;
   event_id: string | null;
   cause_kind: Cause['kind'];

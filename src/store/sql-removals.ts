@@ -2,6 +2,7 @@
 import type { Kysely, Selectable, SelectQueryBuilder } from 'kysely';
 import type { Rollout, Target } from '../core/rollout.ts';
 import type { RolloutsTable, Schema } from './schema.ts';
+import { isBefore, PLACE } from './sql-order.ts';
 import type { Brought, RolloutDraft } from './store.ts';
 
 type Db = Kysely<Schema>;
@@ -31,8 +32,15 @@ export async function removalsOf(trx: Db, ref: Ref, drafts: readonly RolloutDraf
 
 /** See `RolloutStore.broughtBy`. */
 export async function broughtBy(db: Db, removal: Rollout): Promise<Brought | 'unplanned' | null> {
-  const { seq, repository, projectId, ref, policy } = removal;
-  const older = rolloutsOf(db, { repository, project_id: projectId, ref }, policy).where('seq', '<', seq);
+  const { id, repository, projectId, ref, policy } = removal;
+  const row = await db
+    .selectFrom('rollouts')
+    .select(['seq', 'place'])
+    .where('id', '=', id)
+    .executeTakeFirst();
+  // Two that a rename showed to be the same are one: this one is gone.
+  if (!row) return null;
+  const older = rolloutsOf(db, { repository, project_id: projectId, ref }, policy).where(isBefore(row));
   if (await older.where('stage', '=', 'resolve').executeTakeFirst()) return 'unplanned';
   const newest = await older.where('manifest', 'is not', null).executeTakeFirst();
   const target = newest && placeOf(newest);
@@ -43,12 +51,13 @@ export async function broughtBy(db: Db, removal: Rollout): Promise<Brought | 'un
     .where('cluster', '=', target.cluster)
     .where('namespace', '=', target.namespace)
     .where('name', '=', target.name)
-    .where('seq', '<', seq);
+    .where(isBefore(row));
   const commits = await there.select('sha').distinct().where('ref', '=', ref).orderBy('sha').execute();
   const standing = await there
     .selectAll()
     .where('phase', 'not in', ['cancelled', 'superseded'])
     .where((e) => e.or([e('phase', '<>', 'failed'), e('receipt', 'is not', null)]))
+    .orderBy(PLACE, 'desc')
     .orderBy('seq', 'desc')
     .executeTakeFirst();
   return {
@@ -73,6 +82,7 @@ const rolloutsOf = (db: Db, { repository, project_id, ref }: Ref, policy: string
         ? e.lit(true)
         : e.or([e('project_id', 'is', null), e('project_id', '=', project_id)]),
     )
+    .orderBy(PLACE, 'desc')
     .orderBy('seq', 'desc')
     .limit(1);
 

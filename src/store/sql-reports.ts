@@ -1,5 +1,6 @@
 import type { SqlContext } from './sql-context.ts';
 import { rolloutOf } from './sql-rollouts.ts';
+import { addLine } from './sql-standing.ts';
 import type { Report, ReportStore } from './store.ts';
 
 export function createReportStore({ db, write, now, instance, changed }: SqlContext): ReportStore {
@@ -96,14 +97,7 @@ export function createReportStore({ db, write, now, instance, changed }: SqlCont
           .where('message', '=', message)
           .executeTakeFirst();
         if (said) return;
-        const current = await trx
-          .selectFrom('rollouts')
-          .select('phase')
-          .where('id', '=', rollout.id)
-          .executeTakeFirst();
-        if (!current) return;
-        const line = { rollout_id: rollout.id, phase: current.phase, message, at: now() };
-        await trx.insertInto('transitions').values(line).execute();
+        await addLine(trx, rollout.id, message, now());
       });
       changed();
     },

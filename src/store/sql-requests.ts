@@ -3,16 +3,17 @@ import { randomUUID } from 'node:crypto';
 import type { Insertable, Transaction } from 'kysely';
 import { StalledError } from '../core/errors.ts';
 import { revisionOf } from '../core/ref-event.ts';
-import { formatTarget, type Target } from '../core/rollout.ts';
+import { formatTarget, type PlanSummary, type Target } from '../core/rollout.ts';
 import type { RolloutsTable, Schema } from './schema.ts';
 import type { SqlContext } from './sql-context.ts';
+import { isBefore, PLACE, placeOf } from './sql-order.ts';
 import { isForDeletion } from './sql-removals.ts';
 import {
   endOlder,
-  isOther,
   latestAfter,
   nameOf,
   overtaken,
+  placeOfRetry,
   type Row,
   report,
   rolloutOf,
@@ -68,11 +69,10 @@ async function retry(trx: Trx, row: Row, at: number): Promise<Row> {
   if (underWay)
     throw new StalledError(`rollout ${underWay.id} does that already`, 'wait until that one ends');
   const target = targetOf(row);
-  const latest = target && (await latestAfter(trx, row, target));
-  if (latest && isOther(latest, row)) throw overtaken(latest, target, 'retry');
+  const place = target ? await placeOfRetry(trx, row, target) : placeOf(row);
   // A removal that is tried again must not deploy.
   const stage = (await isForDeletion(trx, row)) ? 'remove' : 'resolve';
-  return insert(trx, at, { ...copyOf(row), cause_kind: 'retry', cause_of: row.id, stage });
+  return insert(trx, at, { ...copyOf(row), cause_kind: 'retry', cause_of: row.id, place, stage });
 }
 
 async function cancel(trx: Trx, row: Row, at: number, by: string): Promise<Row> {
@@ -96,7 +96,7 @@ const doneInstead = ({ receipt }: Row): string =>
 
 async function rollback(trx: Trx, row: Row, at: number): Promise<Row> {
   const target = targetOf(row);
-  if (target === null || row.receipt === null)
+  if (target === null || row.receipt === null || row.plan === null)
     throw new StalledError(
       'this rollout has delivered nothing that could be taken back',
       row.stage === null ? 'roll back the one that did' : 'cancel it instead',
@@ -104,27 +104,43 @@ async function rollback(trx: Trx, row: Row, at: number): Promise<Row> {
   const latest = await latestAfter(trx, row, target);
   if (latest) throw overtaken(latest, target, 'rollback');
   const before = await sameTarget(trx, row.repository, target)
-    .where('seq', '<', row.seq)
+    .where(isBefore(row))
     .where('manifest', 'is not', null)
     .where('manifest', 'is distinct from', row.manifest)
     .where((e) =>
       e.or([e('phase', '=', 'ready'), e.and([e('phase', '=', 'delivered'), e('stage', 'is', null)])]),
     )
+    .orderBy(PLACE, 'desc')
     .orderBy('seq', 'desc')
     .limit(1)
     .executeTakeFirst();
-  if (!before)
+  if (!before?.plan)
     throw new StalledError(
       `nothing else has served at ${formatTarget(target)} before ${nameOf(row)}`,
       'push the version that should be there',
     );
-  const { manifest, plan, destination } = before;
-  const delivers = { ...target, manifest, plan, destination };
+  const plan = planOfRollback(JSON.parse(row.plan), JSON.parse(before.plan));
+  const delivers = { ...target, manifest: before.manifest, plan: JSON.stringify(plan) };
+  // What was pushed since the rollout that is taken back counts after this, whenever it has its plan.
+  const place = { place: placeOf(row), destination: row.destination };
   const cause = { cause_kind: 'rollback' as const, cause_of: row.id };
-  const made = await insert(trx, at, { ...copyOf(before), ...delivers, ...cause, stage: 'deliver' });
+  const made = await insert(trx, at, {
+    ...copyOf(before),
+    ...delivers,
+    ...place,
+    ...cause,
+    stage: 'deliver',
+  });
   await endOlder(trx, at, made, target);
   await report(trx, at, made);
   return made;
+}
+
+/** An earlier manifest goes where, and how, its target is delivered now; policies may have changed that since then. */
+function planOfRollback({ removes: _, ...now }: PlanSummary, before: PlanSummary): PlanSummary {
+  // The modes are the manifest's.
+  const { modes, why, decisions, warnings } = before;
+  return { ...now, modes, why, decisions, warnings };
 }
 
 async function command(trx: Trx, asked: CommandDraft, at: number): Promise<Row[]> {

@@ -6,6 +6,7 @@ import { destinationOf, formatTarget, type Rollout, statusContext, type Target }
 import type { RolloutsTable, Schema } from './schema.ts';
 import type { SqlContext } from './sql-context.ts';
 import { pageOf } from './sql-events.ts';
+import { compareInOrder, isAfter, isBefore, PLACE, placeOf } from './sql-order.ts';
 import { broughtBy, isRemoval } from './sql-removals.ts';
 import type { RolloutChange, RolloutStore } from './store.ts';
 
@@ -34,7 +35,7 @@ export function createRolloutStore({ db, write, now, instance, changed }: SqlCon
         .where('seq', 'in', due)
         .returningAll()
         .execute();
-      return rows.map(rolloutOf).sort((a, b) => a.seq - b.seq);
+      return rows.sort(compareInOrder).map(rolloutOf);
     },
 
     async advance(id, change) {
@@ -110,10 +111,10 @@ async function advance(
   id: string,
   change: RolloutChange,
 ): Promise<Rollout | null> {
-  const row = await trx.selectFrom('rollouts').selectAll().where('id', '=', id).executeTakeFirst();
+  const stored = await trx.selectFrom('rollouts').selectAll().where('id', '=', id).executeTakeFirst();
   // One event that was told under two names of a repository is one rollout: the other is gone.
-  if (!row) return null;
-  if (row.stage === null) {
+  if (!stored) return null;
+  if (stored.stage === null) {
     if (change.receipt) {
       // Ended while its commit was on the way: the commit is a fact all the same.
       await trx
@@ -122,22 +123,23 @@ async function advance(
         .where('id', '=', id)
         .execute();
       // Who cancelled it must know that it came too late.
-      if (row.phase === 'cancelled' && change.message)
-        await write(trx, at, row, { message: `${row.message}, too late: ${change.message}` });
+      if (stored.phase === 'cancelled' && change.message)
+        await write(trx, at, stored, { message: `${stored.message}, too late: ${change.message}` });
     }
     return null;
   }
-  if (!change.target) return rolloutOf(await write(trx, at, row, change));
+  if (!change.target) return rolloutOf(await write(trx, at, stored, change));
 
-  await refuseOvertaken(trx, row, change.target);
+  const row = await placed(trx, stored, change.target);
   await refuseForeignTarget(trx, row, change.target);
   await refuseSharedTarget(trx, row, change.target, change.policyRevision ?? row.policy_revision);
   const newer = await sameTarget(trx, row.repository, change.target)
-    .where('seq', '>', row.seq)
+    .where(isAfter(row))
     // A removal, which alone has no manifest, ends only what its own ref has brought.
     .where((e) => e.or([e('manifest', 'is not', null), e('ref', '=', row.ref)]))
     // One that failed before its delivery supersedes nothing; what it delivered stays.
     .where((e) => e.or([e('phase', 'not in', ['failed', 'cancelled']), e('receipt', 'is not', null)]))
+    .orderBy(PLACE, 'desc')
     .orderBy('seq', 'desc')
     .executeTakeFirst();
   if (newer) {
@@ -155,9 +157,7 @@ export async function endOlder(
   row: Row,
   target: Target,
 ): Promise<void> {
-  let underWay = sameTarget(trx, row.repository, target)
-    .where('seq', '<', row.seq)
-    .where('stage', 'is not', null);
+  let underWay = sameTarget(trx, row.repository, target).where(isBefore(row)).where('stage', 'is not', null);
   if (row.stage === 'remove') underWay = underWay.where('ref', '=', row.ref);
   const older = await underWay.execute();
   for (const each of older) await write(trx, at, each, endedBy(each, row));
@@ -166,41 +166,38 @@ export async function endOlder(
 /**
  * A retry is for what went wrong, and takes back nothing that was deployed since then: whoever wants that says so by a
  * rollback, or by pushing the older version once more.
+ * @returns the place of a retry: where a newer rollout has brought the same version, that is what it does again
+ * @throws StalledError where a newer rollout has brought another version, or may still
  */
-async function refuseOvertaken(trx: Transaction<Schema>, row: Row, target: Target): Promise<void> {
-  if (row.cause_kind !== 'retry') return;
-  let first = row;
-  while (first.cause_kind === 'retry') {
-    const retried = await trx
-      .selectFrom('rollouts')
-      .selectAll()
-      .where('id', '=', first.cause_of)
-      .executeTakeFirst();
-    if (!retried) return;
-    first = retried;
-  }
-  const latest = await latestAfter(trx, first, target, row.id);
-  if (latest && isOther(latest, row)) throw overtaken(latest, target, 'retry');
+export async function placeOfRetry(trx: Transaction<Schema>, row: Row, target: Target): Promise<number> {
+  const latest = await latestAfter(trx, row, target);
+  if (!latest) return placeOf(row);
+  if (isOther(latest, row)) throw overtaken(latest, target, 'retry');
+  return placeOf(latest);
+}
+
+/** @returns a rollout with the place that it has among those of its target; only for a retry that may be a new one */
+async function placed(trx: Transaction<Schema>, row: Row, target: Target): Promise<Row> {
+  if (row.cause_kind !== 'retry') return row;
+  const place = await placeOfRetry(trx, row, target);
+  await trx.updateTable('rollouts').set({ place }).where('id', '=', row.id).execute();
+  return { ...row, place };
 }
 
 /** @returns whether two rollouts of a target leave different versions there */
-export const isOther = (one: Row, other: Row): boolean =>
+const isOther = (one: Row, other: Row): boolean =>
   one.sha !== other.sha || isRemoval(one) !== isRemoval(other);
 
-/**
- * @param except a rollout that does not count
- * @returns the newest rollout of a target after one that has put something there, or may still
- */
+/** @returns the newest rollout of a target after one that has put something there, or may still */
 export const latestAfter = (
   trx: Transaction<Schema>,
-  { repository, seq }: Pick<Row, 'repository' | 'seq'>,
+  row: Pick<Row, 'repository' | 'seq' | 'place'>,
   target: Target,
-  except = '',
 ): Promise<Row | undefined> =>
-  sameTarget(trx, repository, target)
-    .where('seq', '>', seq)
-    .where('id', '<>', except)
+  sameTarget(trx, row.repository, target)
+    .where(isAfter(row))
     .where((e) => e.or([e('receipt', 'is not', null), e('stage', 'is not', null)]))
+    .orderBy(PLACE, 'desc')
     .orderBy('seq', 'desc')
     .limit(1)
     .executeTakeFirst();
@@ -245,25 +242,42 @@ const supersededBy = (newer: Row): RolloutChange => ({
 const endedBy = (older: Row, newer: Row): RolloutChange =>
   older.phase === 'failed' || older.phase === 'ready' ? { stage: null } : supersededBy(newer);
 
-/** A target belongs to the repository that first deployed it, at whatever path (specification section 5). */
+/**
+ * A target belongs to the repository that first deployed it, at whatever path (specification section 5), until that has
+ * removed it and nothing of it is on its way there.
+ */
 async function refuseForeignTarget(trx: Transaction<Schema>, row: Row, target: Target): Promise<void> {
-  const owner = await trx
+  const others = await trx
     .selectFrom('rollouts')
-    .select(['repository'])
+    .select('repository')
     .where('cluster', '=', target.cluster)
     .where('namespace', '=', target.namespace)
     .where('name', '=', target.name)
     .where('repository', '<>', row.repository)
-    .where((e) => e.or([e('receipt', 'is not', null), e('stage', 'is not', null)]))
-    .orderBy('seq')
-    .limit(1)
-    .executeTakeFirst();
-  if (!owner) return;
-  throw new StalledError(
-    `${formatTarget(target)} belongs to ${owner.repository}, which deployed it first; ${row.repository} cannot take it`,
-    `give policy "${row.policy}" another target.name or target.namespace for ${row.repository}`,
-  );
+    .groupBy('repository')
+    .orderBy((e) => e.fn.min('seq'))
+    .execute();
+  for (const { repository } of others)
+    if (await holds(trx, repository, target)) throw belongsTo(repository, row, target);
 }
+
+/** @returns whether something of a repository is at a target, or on its way there */
+async function holds(trx: Transaction<Schema>, repository: string, target: Target): Promise<boolean> {
+  const there = sameTarget(trx, repository, target).limit(1);
+  if (await there.where('stage', 'is not', null).executeTakeFirst()) return true;
+  const newest = await there
+    .where('receipt', 'is not', null)
+    .orderBy(PLACE, 'desc')
+    .orderBy('seq', 'desc')
+    .executeTakeFirst();
+  return newest !== undefined && !isRemoval(newest);
+}
+
+const belongsTo = (owner: string, { repository, policy }: Row, target: Target): StalledError =>
+  new StalledError(
+    `${formatTarget(target)} belongs to ${owner}, which deployed it first; ${repository} cannot take it`,
+    `give policy "${policy}" another target.name or target.namespace for ${repository}`,
+  );
 
 /**
  * Two policies that claim one target for one event cannot both be right (specification section 5). The one that has its

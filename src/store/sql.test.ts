@@ -21,6 +21,7 @@ import {
   C,
   DELIVERED,
   describeStore,
+  FAILED,
   IRIS,
   NOON,
   one,
@@ -35,6 +36,7 @@ import { describeRemovals } from './removal-contract.ts';
 import { describeRenames } from './rename-contract.ts';
 import { describeRequests } from './request-contract.ts';
 import { createSqlStore } from './sql.ts';
+import { describeStanding } from './standing-contract.ts';
 import { type Store, StoreUnavailableError } from './store.ts';
 
 let folder: string;
@@ -60,6 +62,7 @@ describeStore('the store in memory', inMemory);
 describeRenames('the store in memory, and renames', inMemory);
 describeRequests('the store in memory, and what people ask for', inMemory);
 describeRemovals('the store in memory, and removals', inMemory);
+describeStanding('the store in memory, and what stands in clusters', inMemory);
 
 describeStore('the store on a file', async () => {
   const clock = { now: NOON };
@@ -181,6 +184,9 @@ describe('a store on a file', () => {
       database.exec(`
         drop table former_names;
         drop index repositories_project;
+        drop index rollouts_target;
+        create index rollouts_target on rollouts (cluster, namespace, name, seq);
+        alter table rollouts drop column place;
         alter table rollouts drop column observation;
         alter table refs drop column was_sha;
         alter table refs drop column was_event_id;
@@ -194,6 +200,29 @@ describe('a store on a file', () => {
       expect(await store.repositories.formerNames(['plain:ml/flowers'])).toEqual(
         new Map([['plain:ml/flowers', [IRIS]]]),
       );
+    });
+
+    it('has retries without a place, which count with the rollout they began with from then on', async () => {
+      const before = await start();
+      const v1 = await one(rollOut(before, { tag: 'v1' }));
+      await before.rollouts.advance(v1.id, FAILED);
+      const v2 = await one(rollOut(before, { tag: 'v2', sha: C }));
+      const first = await before.requests.retry(v1.id);
+      await before.rollouts.advance(first?.id ?? '', FAILED);
+      const second = await before.requests.retry(first?.id ?? '');
+      await before.lifecycle.stop();
+      const database = new DatabaseSync(file);
+      database.exec(`
+        drop index rollouts_target;
+        create index rollouts_target on rollouts (cluster, namespace, name, seq);
+        alter table rollouts drop column place;
+        delete from kysely_migration where name >= '0006';
+      `);
+      database.close();
+      const store = await start();
+      await store.rollouts.advance(second?.id ?? '', planned());
+      expect(await store.rollouts.advance(v2.id, planned())).toMatchObject({ stage: 'deliver' });
+      expect(await store.rollouts.get(second?.id ?? '')).toMatchObject({ message: 'Superseded by v2' });
     });
 
     it('has plans that say nothing of readiness: such a rollout ends with its delivery', async () => {

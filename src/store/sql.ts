@@ -8,6 +8,7 @@ import * as pullRequests from './migrations/0002-pull-requests.ts';
 import * as renames from './migrations/0003-renames.ts';
 import * as doubtedMoves from './migrations/0004-doubted-moves.ts';
 import * as observation from './migrations/0005-observation.ts';
+import * as places from './migrations/0006-places.ts';
 import type { Schema } from './schema.ts';
 import type { SqlContext } from './sql-context.ts';
 import { createEventStore } from './sql-events.ts';
@@ -16,6 +17,7 @@ import { createReportStore } from './sql-reports.ts';
 import { createRepositoryStore } from './sql-repositories.ts';
 import { createRequestStore } from './sql-requests.ts';
 import { createRolloutStore } from './sql-rollouts.ts';
+import { createStandingStore } from './sql-standing.ts';
 import { SqliteFile } from './sqlite.ts';
 import type { Store } from './store.ts';
 
@@ -26,6 +28,7 @@ const MIGRATIONS = {
   '0003-renames': renames,
   '0004-doubted-moves': doubtedMoves,
   '0005-observation': observation,
+  '0006-places': places,
 };
 
 export interface SqlStoreOptions {
@@ -57,6 +60,7 @@ function assemble(dialect: Dialect, now: () => number, open: () => void): Store 
     events: createEventStore(context),
     repositories: createRepositoryStore(context),
     rollouts: createRolloutStore(context),
+    standing: createStandingStore(context),
     requests: createRequestStore(context),
     reports: createReportStore(context),
     facts,

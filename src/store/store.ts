@@ -26,6 +26,7 @@ export interface Store {
   readonly events: EventStore;
   readonly repositories: RepositoryStore;
   readonly rollouts: RolloutStore;
+  readonly standing: StandingStore;
   readonly requests: RequestStore;
   readonly reports: ReportStore;
   readonly facts: FactStore;
@@ -205,7 +206,8 @@ export interface RolloutStore {
   /**
    * Stores what a stage did and ends its lease. With a target, older rollouts of that target end in the same
    * transaction, as superseded where they have not failed or become ready; or this one does where a newer one has its
-   * plan already.
+   * plan already. Their order is that of their events: a retry or a rollback counts right after the rollout it is about,
+   * and what was pushed since then wins over it.
    * @returns the rollout as it now is; null where it had ended meanwhile, and nothing but the receipt was stored, or is
    *   gone, as one of two that a rename showed to be the same
    */
@@ -225,6 +227,19 @@ export interface RolloutStore {
   stillWanted(ids: readonly string[]): Promise<Set<string>>;
   get(id: string): Promise<(Rollout & { transitions: Transition[] }) | null>;
   list(query: ListQuery): Promise<Page<Rollout>>;
+}
+
+/** What stands in clusters: of each target the rollout that was applied last, unless that removed it. */
+export interface StandingStore {
+  /** @returns which rollouts stand in a cluster, however they fare */
+  list(cluster: string): Promise<(Pick<Rollout, 'id' | 'policy'> & { target: Target })[]>;
+  /**
+   * @returns null where nothing stands: nothing was applied, it was removed again, or went to a GitOps repository.
+   *   `isFollowed`: another is about to be delivered
+   */
+  get(target: Target): Promise<{ rollout: Rollout; isFollowed: boolean } | null>;
+  /** Adds a line to the timeline of a rollout. What it says of itself, and on its commit, stays. */
+  note(id: string, message: string): Promise<void>;
 }
 
 /** What a command asks to have deployed (`modelhook deploy`). */
@@ -251,7 +266,8 @@ export interface RequestStore {
   cancel(id: string, by: string): Promise<Rollout | null>;
   /**
    * Delivers again what its target had before a rollout: the manifest of the last one that became ready, or was delivered
-   * where nothing observes, and is another. What is under way to the target ends. @returns the new rollout
+   * where nothing observes, and is another. It goes where, and how, the rollout went that is taken back. What is under
+   * way to the target ends. @returns the new rollout
    */
   rollback(id: string): Promise<Rollout | null>;
   /** @returns the rollouts, in the order of their drafts */
