@@ -13,24 +13,15 @@ import {
   type GitopsConfig,
   knownNames,
 } from './config.ts';
-import { messageOf, StalledError } from './core/errors.ts';
-import { parseManifest } from './core/inference-service.ts';
-import type { JsonObject } from './core/json.ts';
+import { messageOf } from './core/errors.ts';
 import { parseRepositoryId, type RefMove } from './core/ref-event.ts';
 import { clusterDestination, gitopsDestination } from './core/rollout.ts';
-import { createApplyTarget, isSame, liveOccupant } from './delivery/apply.ts';
+import { createApplyTarget } from './delivery/apply.ts';
+import { type Comparison, createComparison } from './delivery/comparison.ts';
 import { createGitopsTarget } from './delivery/gitops.ts';
-import {
-  type Claim,
-  type Judgement,
-  judgeDelivery,
-  judgeOccupant,
-  refuseUpdate,
-} from './delivery/ownership.ts';
 import { mayEndRequest } from './delivery/proposals.ts';
 import { createPullRequestTarget } from './delivery/pull-request.ts';
 import type { DeliveryTarget } from './delivery/target.ts';
-import { readTree } from './delivery/tree.ts';
 import type { Forge } from './forge/forge.ts';
 import { createGitForge } from './forge/git/git-forge.ts';
 import { createGiteaForge } from './forge/gitea/gitea-forge.ts';
@@ -43,7 +34,7 @@ import { locateRemote, type RemoteAccess } from './git/remote.ts';
 import { createCancel } from './pipeline/cancel.ts';
 import { type ControllerDeps, createController } from './pipeline/controller.ts';
 import { createReceive } from './pipeline/receive.ts';
-import { createConfigRepository } from './policies/config-repository.ts';
+import { type ConfigRepository, createConfigRepository } from './policies/config-repository.ts';
 import { createFixedPolicies } from './policies/fixed-policies.ts';
 import type { PolicySource } from './policies/policies.ts';
 import { createApp } from './server/app.ts';
@@ -51,6 +42,8 @@ import { type Listening, listen } from './server/listen.ts';
 import { createSqlStore } from './store/sql.ts';
 import { type Store, StoreUnavailableError } from './store/store.ts';
 import type { Log } from './telemetry/log.ts';
+
+export type { Comparison, Sides } from './delivery/comparison.ts';
 
 /** How long a stop waits for work in hand, then for connections: ten seconds in all, as orchestrators give. */
 const STOP_WORK = 7000;
@@ -88,10 +81,12 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
   let listening: Listening | undefined;
   let opening: NodeJS.Timeout | undefined;
   let stopped = false;
+  const pullRequestsTo = pullRequestsOf(config, forges);
   const controller = createController({
     store,
     forges,
     targets,
+    pullRequestsTo,
     clusters,
     policies,
     kserveOf: (cluster) => known.clusters.find(({ name }) => name === cluster)?.kserve,
@@ -110,7 +105,7 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
       .filter(([, { branch }]) => !move || mayEndRequest(move, branch))
       .map(([gitops]) => gitopsDestination(gitops, 'pullRequest'));
   const receive = createReceive({ store, policies, pullRequestsIn, log });
-  const cancel = createCancel({ store, pullRequestsTo: pullRequestsOf(config, forges), log });
+  const cancel = createCancel({ store, pullRequestsTo, log });
 
   /**
    * Opens the store. While the disk does not let us, webhooks get 503 and it is tried again.
@@ -311,7 +306,7 @@ export const composeForges = (config: Config, now: () => number = Date.now): Rea
   forgesOf(composeAll(config, now));
 
 /** The config repository, for commands that look at its head: which revision is in force is neither known nor kept. */
-export function composePolicies(config: Config, log: Log): PolicySource {
+export function composePolicies(config: Config, log: Log): ConfigRepository {
   const { policies, forges, cache } = config;
   const ofPolicies = Object.entries(forges).filter(([name]) => policies.repository.startsWith(`${name}:`));
   const composed = composeAll({ ...config, forges: Object.fromEntries(ofPolicies) }, Date.now);
@@ -339,6 +334,10 @@ export interface Deployment {
   readonly store: Store;
   readonly forges: ReadonlyMap<string, Forge>;
   start(): Promise<void>;
+  /** Asks every cluster once. @throws ClusterUnavailableError where one cannot be asked */
+  reach(): Promise<void>;
+  /** Finishes what is in hand, and begins nothing more. @returns false: not all of it ended in time */
+  finish(): Promise<boolean>;
   stop(): Promise<void>;
 }
 
@@ -364,6 +363,7 @@ export function composeDeployment(
     store,
     forges: asked,
     targets,
+    pullRequestsTo: pullRequestsOf(config, forges),
     clusters,
     policies,
     kserveOf: (cluster) => known.clusters.find(({ name }) => name === cluster)?.kserve,
@@ -375,6 +375,11 @@ export function composeDeployment(
     log,
   };
   const controller = createController(asking, 'asked');
+  let finishing: Promise<boolean> | undefined;
+  const finish = (): Promise<boolean> => {
+    finishing ??= controller.stop(STOP_WORK);
+    return finishing;
+  };
   return {
     store,
     forges: asked,
@@ -383,8 +388,12 @@ export function composeDeployment(
       for (const { watch } of clusters.values()) watch.start();
       await controller.start();
     },
+    reach: async () => {
+      await Promise.all([...clusters.values()].map(({ reviewer }) => reviewer.missingRights()));
+    },
+    finish,
     async stop() {
-      await controller.stop(STOP_WORK);
+      await finish();
       await Promise.all([...clusters.values()].map(({ watch }) => watch.stop()));
       endAllGit();
       await store.lifecycle.stop();
@@ -392,82 +401,27 @@ export function composeDeployment(
   };
 }
 
-/** What there is beside what a delivery would make of it. */
-export interface Sides<Side> {
-  /** null: there is nothing. */
-  now: Side | null;
-  next: Side;
-}
-
 /**
- * For commands that compare with what there is. Nothing is changed. Both throw StalledError where the delivery would be
- * refused, with its words.
+ * For commands that compare with what there is. End it at last.
+ * @param config its cache is for this alone
  */
-export interface Comparison {
-  /** The file on the branch of a GitOps repository. */
-  inRepository(gitops: string, claim: Claim): Promise<Sides<string>>;
-  /** The InferenceService in its cluster; what it would be is said by the API server and its webhooks. */
-  inCluster(claim: Claim): Promise<Sides<JsonObject>>;
-  end(): Promise<void>;
-}
-
-/** @param config its cache is for this alone */
-export function composeComparison(config: Config, log: Log): Comparison {
+export function composeComparison(config: Config, log: Log): Comparison & { end(): Promise<void> } {
   const mirrorOf = createMirrors(composeAll(config, Date.now), config.cache);
   const clusters = createClusters(config, log, Date.now);
-  const applierOf = (name: string) => {
-    const cluster = clusters.get(name);
-    if (cluster) return cluster.applier;
-    throw new StalledError(
-      `modelhook.yaml gives no access to cluster "${name}"`,
-      'add its kubeconfig to clusters there',
-    );
-  };
-  /** Each is fetched once. */
-  const heads = new Map<string, Promise<{ mirror: Mirror; head: string | null }>>();
-  async function fetched(name: string, { repository, branch }: GitopsConfig) {
-    const mirror = mirrorOf(`gitops/${name}`, repository);
-    return { mirror, head: await mirror.fetchBranch(branch) };
-  }
+  const branches = new Map(
+    Object.entries(config.gitops).map(([name, { repository, branch }]) => [
+      name,
+      { mirror: mirrorOf(`gitops/${name}`, repository), branch },
+    ]),
+  );
+  const appliers = new Map([...clusters].map(([name, { applier }]) => [name, applier]));
   return {
-    async inRepository(name, claim) {
-      const gitops = config.gitops[name];
-      if (!gitops)
-        throw new StalledError(
-          `the GitOps repository "${name}" is not configured`,
-          'add it to gitops in modelhook.yaml',
-        );
-      const fetching = heads.get(name) ?? fetched(name, gitops);
-      heads.set(name, fetching);
-      const { mirror, head } = await fetching;
-      const entry = (await readTree(mirror, head, [claim.path])).at(claim.path);
-      const next = manifestOf(claim, judgeDelivery(claim, entry, name));
-      return { now: entry.kind === 'file' ? entry.text : null, next };
-    },
-    async inCluster(claim) {
-      const { target, adopt, updateExisting } = claim;
-      const applier = applierOf(target.cluster);
-      const live = await applier.get(target);
-      const occupant = live && liveOccupant(target.cluster, target, live);
-      const manifest = occupant ? manifestOf(claim, judgeOccupant(claim, occupant)) : claim.manifest;
-      const force = live !== null && (adopt || !updateExisting);
-      const next = await applier.apply(parseManifest(manifest), { dryRun: true, force });
-      const refusal = live && occupant && !isSame(live, next) ? refuseUpdate(claim, occupant) : null;
-      if (refusal) manifestOf(claim, refusal);
-      return { now: live, next };
-    },
+    ...createComparison({ branches, appliers }),
     end: async () => {
       await Promise.all([...clusters.values()].map(({ watch }) => watch.stop()));
       endAllGit();
     },
   };
-}
-
-/** @returns what a delivery would leave there @throws StalledError where it is refused */
-function manifestOf(claim: Claim, judgement: Judgement): string {
-  if (judgement.kind === 'refuse') throw judgement.error;
-  const { manifest = null } = judgement.kind === 'write' || judgement.kind === 'keep' ? judgement : {};
-  return manifest ?? claim.manifest;
 }
 
 /** One small fact that outlives a restart. */

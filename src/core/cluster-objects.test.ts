@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { collectSeen, projectObject } from './cluster-objects.ts';
+import { collectSeen, intentOf, projectObject } from './cluster-objects.ts';
 import type { ClusterKind } from './cluster-views.ts';
 import { event, pod, service } from './readiness.fixture.ts';
 
@@ -65,7 +65,8 @@ describe('an event', () => {
       reason: 'Failed',
       regarding: { kind: 'Pod', uid: 'u' },
     });
-    expect(projectObject('Event', { ...raw, type: 'Normal', reason: 'TriggeredScaleUp' })).not.toBeNull();
+    for (const reason of ['TriggeredScaleUp', 'Nominated'])
+      expect(projectObject('Event', { ...raw, type: 'Normal', reason })).not.toBeNull();
     expect(projectObject('Event', { ...raw, type: 'Normal', reason: 'Scheduled' })).toBeNull();
     const scaler = { ...about, kind: 'HorizontalPodAutoscaler' };
     expect(projectObject('Event', { ...raw, involvedObject: scaler })).toBeNull();
@@ -129,4 +130,29 @@ it('what belongs to another service is left out, and so are events about it', ()
   ]);
   expect(seen.pods).toEqual([own]);
   expect(seen.events).toHaveLength(1);
+});
+
+describe('the intent of an InferenceService', () => {
+  const live = {
+    metadata: { ...named, labels: { a: '1', b: '2' }, annotations: { c: '3' }, generation: 1 },
+    spec: { predictor: { minReplicas: 1 } },
+  };
+
+  it('is another with each label, annotation and field of the spec', () => {
+    const others = [
+      { ...live, metadata: { ...live.metadata, labels: { a: '1' } } },
+      { ...live, metadata: { ...live.metadata, annotations: {} } },
+      { ...live, spec: { predictor: { minReplicas: 2 } } },
+    ];
+    expect(new Set([live, ...others].map(intentOf)).size).toBe(4);
+  });
+
+  it('is the same whatever KServe and the API server write, and in whatever order', () => {
+    const labels = { b: '2', a: '1' };
+    const metadata = { ...live.metadata, labels, generation: 2, resourceVersion: '7', managedFields: [] };
+    const later = { status: { url: 'x' }, ...live, metadata };
+    expect(intentOf(later)).toBe(intentOf(live));
+    expect(projectObject('InferenceService', later)).toMatchObject({ intent: intentOf(live) });
+    expect(intentOf(live)).toMatch(/^[0-9a-f]{16}$/);
+  });
 });

@@ -1,4 +1,5 @@
 /** From raw Kubernetes JSON to what readiness needs of it. Nothing here throws, whatever the shape. */
+import { createHash } from 'node:crypto';
 import {
   conditionIn,
   countIn,
@@ -22,13 +23,13 @@ import type {
   Seen,
 } from './cluster-views.ts';
 import { DEPLOYMENT_MODE, SPEC_HASH } from './inference-service.ts';
-import { type Json, valueAt } from './json.ts';
+import { canonicalJson, type Json, valueAt } from './json.ts';
 import { modeOfName } from './kserve.ts';
 
 const COMPONENTS: readonly Component[] = ['predictor', 'transformer', 'explainer'];
 
-/** Events that are not warnings and still tell something: of pods, from the kubelet and the cluster autoscaler. */
-const TELLING = ['TriggeredScaleUp', 'NotTriggerScaleUp', 'Pulling', 'Pulled'];
+/** Events that are not warnings and still tell something: of pods, from the kubelet and who adds nodes. */
+const TELLING = ['TriggeredScaleUp', 'NotTriggerScaleUp', 'Nominated', 'Pulling', 'Pulled'];
 /** What events may be about. The HorizontalPodAutoscaler's say nothing about readiness. */
 const TOLD_OF: readonly string[] = ['InferenceService', 'Pod', 'ReplicaSet'];
 
@@ -77,6 +78,18 @@ const templateHash = (kind: ClusterKind, object: Json): string | null =>
     ? textIn(object, 'metadata', 'annotations', SPEC_HASH)
     : textIn(object, 'spec', 'template', 'metadata', 'annotations', SPEC_HASH);
 
+/**
+ * Tells whether an InferenceService was changed by somebody: its status does not count, which KServe changes all the time.
+ * @returns 16 hex digits, equal for equal labels, annotations and spec
+ */
+export function intentOf(object: Json): string {
+  const parts = [['metadata', 'labels'], ['metadata', 'annotations'], ['spec']];
+  return createHash('sha256')
+    .update(canonicalJson(parts.map((path) => valueAt(object, path) ?? null)))
+    .digest('hex')
+    .slice(0, 16);
+}
+
 function projectInferenceService(object: Json, identity: Identity): InferenceServiceView {
   const annotations = valueAt(object, ['metadata', 'annotations']);
   const predictor = valueAt(object, ['spec', 'predictor']);
@@ -84,6 +97,7 @@ function projectInferenceService(object: Json, identity: Identity): InferenceSer
   return {
     kind: 'InferenceService',
     ...identity,
+    intent: intentOf(object),
     deleting: textIn(object, 'metadata', 'deletionTimestamp') !== null,
     stopped: isTrue(annotations, 'serving.kserve.io/stop'),
     autoUpdateDisabled: isTrue(annotations, 'serving.kserve.io/disable-auto-update'),

@@ -42,6 +42,8 @@ export interface ComponentView {
 
 export interface InferenceServiceView extends Identity {
   kind: 'InferenceService';
+  /** Of what people and programs ask of it, as `intentOf` (src/core/cluster-objects.ts) makes it. */
+  intent: string;
   deleting: boolean;
   /** The annotation `serving.kserve.io/stop`. */
   stopped: boolean;

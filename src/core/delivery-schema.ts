@@ -42,8 +42,8 @@ export const deliverySchema = fields({
   ),
   selfHeal: doc(
     z.boolean().nullish(),
-    'With `apply` only. `true`: what someone changed in the cluster is put back. Read and kept: controllers of this ' +
-      'version do not put anything back.',
+    'With `apply` only. `true`: what someone changed or deleted in the cluster is put back as it was delivered, and the ' +
+      'rollout says who had changed what. It takes nothing that modelhook does not manage.',
     { examples: [true], default: false },
   ),
 });

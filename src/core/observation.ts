@@ -21,7 +21,7 @@ const PROGRESS_SHARE = 30;
 /** A rollout that is observed. */
 export type Observed = Pick<Rollout, 'phase' | 'message' | 'receipt' | 'createdAt' | 'endpoints'> & {
   target: Target;
-  plan: Pick<PlanSummary, 'gitops'> & { readiness: ReadinessTerms };
+  plan: Pick<PlanSummary, 'gitops' | 'selfHeal'> & { readiness: ReadinessTerms };
   observation: Observation;
   /** When its message or phase was last stored. */
   saidAt: number;
@@ -155,6 +155,7 @@ const wantedOf = ({ target, plan, receipt, observation }: Observed): Wanted => (
   target,
   ...observation,
   via: plan.gitops === null ? 'apply' : 'gitops',
+  putsBack: plan.selfHeal ?? false,
   commit: receipt?.commit ? shortSha(receipt.commit) : null,
   readiness: plan.readiness,
 });

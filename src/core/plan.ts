@@ -160,6 +160,7 @@ export function makePlan(input: PlanInput): Plan {
     via: policy.delivery.via,
     path,
     adopt: policy.delivery.adopt,
+    ...(policy.delivery.selfHeal && { selfHeal: true }),
     updateExisting: policy.updateExisting,
     modes: knative === false ? [deploymentMode] : modesOf(policy),
     why: `Policy ${policy.name} deploys it: ${explainMatch(policy, input).reason}.`,

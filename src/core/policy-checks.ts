@@ -295,12 +295,7 @@ function warnOfMode(policy: Policy, warn: Report): void {
 }
 
 /** What is kept for a controller that can do it, and is not done by this one. */
-function warnOfLater({ delivery, onPolicyChange, defaulted }: Policy, warn: Report): void {
-  if (delivery.selfHeal)
-    warn(
-      ['spec', 'delivery', 'selfHeal'],
-      'this version puts nothing back yet; it says what somebody changed',
-    );
+function warnOfLater({ onPolicyChange, defaulted }: Policy, warn: Report): void {
   if (onPolicyChange === 'redeploy' && !defaulted.has('onPolicyChange'))
     warn(
       ['spec', 'onPolicyChange'],

@@ -361,13 +361,6 @@ describe('where a manifest goes', () => {
     expect(faults({ apply: true, via: 'pullRequest' }, [true])[0]).toContain('no pull request');
   });
 
-  it('warns that nothing is put back yet', () => {
-    const { warnings } = load(policyText({ delivery: { apply: true, selfHeal: true } }));
-    expect(warnings.map(({ message }) => message)).toContainEqual(
-      expect.stringContaining('this version puts nothing back yet'),
-    );
-  });
-
   it('warns of a redeployment that is not done yet', () => {
     const { warnings } = load(policyText({ onPolicyChange: 'redeploy' }));
     expect(warnings.map(({ message }) => message)).toEqual([expect.stringContaining('this version')]);

@@ -169,7 +169,9 @@ function resolveGitops(name: string | null, known: KnownNames | null, fault: Rep
     if (only !== undefined && others.length === 0) return only;
     fault(
       path,
-      'this field is required; it may be left out where modelhook.yaml (--config) configures exactly one',
+      names?.length === 0
+        ? 'modelhook.yaml has no GitOps repository; add one to gitops there, or set delivery.apply: true'
+        : 'this field is required; it may be left out where modelhook.yaml (--config) configures exactly one',
     );
     return '';
   }

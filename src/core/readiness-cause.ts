@@ -48,6 +48,8 @@ export interface Wanted {
   /** Of the manifest; what KServe says of the live service comes first. */
   mode: DeploymentMode;
   via: 'gitops' | 'apply';
+  /** What somebody else changes or deletes is put back by modelhook. */
+  putsBack: boolean;
   /** The GitOps commit, short; null where there is none. */
   commit: string | null;
   /** By our own clock, since the epoch. */

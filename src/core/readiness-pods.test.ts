@@ -199,6 +199,30 @@ describe('a pod without a node', () => {
     const ended = event(waiting, 'NotTriggerScaleUp', "pod didn't trigger scale-up", 120);
     expect(later(20 * MINUTE, waiting, scaling, ended)).toMatchObject({ cause: 'unschedulable' });
   });
+
+  describe('in a cluster where Karpenter adds nodes', () => {
+    const nominated = (seconds: number) =>
+      event(waiting, 'Nominated', 'Pod should schedule on: nodeclaim/gpu-x7k2q', seconds);
+    const declined = (seconds: number) =>
+      event(waiting, 'FailedScheduling', 'Failed to schedule pod, no instance type has enough', seconds);
+
+    it('is given longer once it is nominated for one, whatever the scheduler goes on to say', () => {
+      const scheduler = event(waiting, 'FailedScheduling', '0/4 nodes are available: 4 Insufficient.', 120);
+      for (const objects of [
+        [nominated(60), scheduler],
+        [declined(30), nominated(60)],
+      ])
+        expect(later(20 * MINUTE, waiting, ...objects)).toMatchObject({
+          state: 'progressing',
+          message: expect.stringMatching(/waiting for the node that is being added for it$/),
+        });
+    });
+
+    it('fails when Karpenter finds no node for it', () => {
+      for (const objects of [[declined(60)], [nominated(60), declined(120)]])
+        expect(later(20 * MINUTE, waiting, ...objects)).toMatchObject({ cause: 'unschedulable' });
+    });
+  });
 });
 
 it('pods that fail one after the other fail the rollout after as many as restarts are allowed', () => {

@@ -146,16 +146,36 @@ function schedulingFailures(wanted: Wanted, seen: Seen, pod: PodView, patience: 
   ];
 }
 
-/** The cluster autoscaler's word, its last one (cluster-autoscaler/processors/status/eventing_scale_up_processor.go). */
+/** The last word of who adds nodes to the cluster counts. */
 export function isScalingUp(pod: PodView, seen: Seen): boolean {
-  const lastOf = (reason: string): number =>
-    Math.max(...eventsOf(pod, seen, reason).map((event) => event.lastAt ?? 0));
-  const triggered = lastOf('TriggeredScaleUp');
-  return triggered > Number.NEGATIVE_INFINITY && triggered >= lastOf('NotTriggerScaleUp');
+  const lastOf = (says: (event: EventView) => boolean): number =>
+    Math.max(
+      ...eventsAbout(pod, seen)
+        .filter(says)
+        .map(({ lastAt }) => lastAt ?? 0),
+    );
+  const promised = lastOf(promisesNode);
+  return promised > Number.NEGATIVE_INFINITY && promised >= lastOf(refusesNode);
 }
 
+/**
+ * The cluster autoscaler (cluster-autoscaler/processors/status/eventing_scale_up_processor.go), and Karpenter
+ * (kubernetes-sigs/karpenter pkg/controllers/provisioning/scheduling/events.go). Who reports is not asked: Karpenter does
+ * it under other names where it is part of a product.
+ */
+const promisesNode = ({ reason }: EventView): boolean =>
+  reason === 'TriggeredScaleUp' || reason === 'Nominated';
+
+/** Karpenter gives the reason that the scheduler gives, which says each time that there is no node yet. */
+const refusesNode = ({ reason, message }: EventView): boolean =>
+  reason === 'NotTriggerScaleUp' ||
+  (reason === 'FailedScheduling' && message.startsWith('Failed to schedule pod'));
+
+const eventsAbout = (pod: PodView, seen: Seen): EventView[] =>
+  seen.events.filter((event) => event.regarding.uid === pod.uid);
+
 const eventsOf = (pod: PodView, seen: Seen, reason: string): EventView[] =>
-  seen.events.filter((event) => event.regarding.uid === pod.uid && event.reason === reason);
+  eventsAbout(pod, seen).filter((event) => event.reason === reason);
 
 /** @returns what a pod that is not ready is at, such as `downloading the model` */
 export function stepOf(pod: PodView, seen: Seen): string {

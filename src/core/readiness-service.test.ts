@@ -122,6 +122,40 @@ describe('after the delivered service was there', () => {
   });
 });
 
+describe('where modelhook puts back what others change', () => {
+  const healed: Wanted = { ...WANTED, putsBack: true };
+  const deleting = service({ about: { deletionTimestamp: '2026-11-21T12:00:00Z' } });
+
+  it.each([
+    ['a change', [service({ max: 9 }), deployment()], 'changed', 'it has 1 to 9 replicas instead of 1 to 3'],
+    ['a deletion', [], 'deleted', 'somebody deleted iris from namespace demo'],
+    ['a deletion under way', [deleting], 'deleted', 'somebody is deleting iris from namespace demo'],
+  ])('%s is progress, until that takes too long', (_, objects, cause, words) => {
+    const first = judge(healed, seenOf(service(), deployment({ available: 0 })), {}, NOW);
+    const then = judge(healed, seenOf(...objects), first.since, NOW + 1000);
+    expect(then.verdict).toMatchObject({
+      state: 'progressing',
+      message: expect.stringMatching(/^putting it back: somebody /),
+      again: MINUTE / 2,
+    });
+    expect(then.verdict).toMatchObject({ message: expect.stringContaining(words) });
+    const late = judge(healed, seenOf(...objects), then.since, NOW + 1000 + MINUTE / 2);
+    expect(late.verdict).toMatchObject({
+      ...{ state: 'failed', cause },
+      message: expect.stringContaining('see in the timeline of the rollout why it is not put back'),
+    });
+    expect(judge(healed, seenOf(service(), deployment()), late.since, NOW + MINUTE).verdict).toMatchObject({
+      state: 'ready',
+    });
+  });
+
+  it('a namespace that goes is still a failure', () => {
+    expect(judgeLater(healed, { ...seenOf(), namespace: 'terminating' })).toMatchObject({
+      cause: 'namespace',
+    });
+  });
+});
+
 it('a stopped service says that somebody stopped it, and how to start it', () => {
   const stopped = service({ annotations: { 'serving.kserve.io/stop': 'true' } });
   expect(judgeNow(WANTED, stopped, deployment({ desired: 0 }))).toEqual(

@@ -38,17 +38,26 @@ function gone(wanted: Wanted, seen: Seen, patience: Patience): Live {
   const isDeleting = seen.inferenceService !== null;
   if (!wasOurs && !isDeleting && !patience.exceeded('missing', invalidSpec))
     return { live: null, waiting: `waiting for ${name} to appear in the cluster` };
-  return {
-    live: null,
-    failure: {
-      cause: 'deleted',
-      reason: isDeleting
-        ? `somebody is deleting ${name} from namespace ${namespace}`
-        : `somebody deleted ${name} from namespace ${namespace}`,
-      fix: 'deploy it again if it should serve',
-    },
-  };
+  const reason = isDeleting
+    ? `somebody is deleting ${name} from namespace ${namespace}`
+    : `somebody deleted ${name} from namespace ${namespace}`;
+  return isPutBack(wanted, patience)
+    ? { live: null, waiting: `putting it back: ${reason}` }
+    : {
+        live: null,
+        failure: {
+          cause: 'deleted',
+          reason,
+          fix: wanted.putsBack ? NOT_PUT_BACK : 'deploy it again if it should serve',
+        },
+      };
 }
+
+/** Putting it back takes a moment. What takes longer is refused, or undone again and again. */
+const isPutBack = ({ putsBack, readiness }: Wanted, patience: Patience): boolean =>
+  putsBack && !patience.exceeded('putBack', readiness.grace.invalidSpec);
+
+const NOT_PUT_BACK = 'see in the timeline of the rollout why it is not put back';
 
 const namespaceLost = ({ target }: Wanted, isAbsent: boolean): Failure => ({
   cause: 'namespace',
@@ -76,14 +85,15 @@ function notOurs(wanted: Wanted, difference: string, patience: Patience): Live {
     if (!patience.exceeded('notOurs', wanted.readiness.grace.invalidSpec))
       return { live: null, waiting: `waiting for ${name} to show what was applied` };
   }
-  return {
-    live: null,
-    failure: {
-      cause: 'changed',
-      reason: `somebody else changed ${name} after it was delivered: ${difference}`,
-      fix: wanted.via === 'gitops' ? 'let the GitOps agent sync it, or deploy again' : 'deploy again',
-    },
-  };
+  const reason = `somebody else changed ${name} after it was delivered: ${difference}`;
+  return isPutBack(wanted, patience)
+    ? { live: null, waiting: `putting it back: ${reason}` }
+    : { live: null, failure: { cause: 'changed', reason, fix: whatNext(wanted) } };
+}
+
+function whatNext({ via, putsBack }: Wanted): string {
+  if (putsBack) return NOT_PUT_BACK;
+  return via === 'gitops' ? 'let the GitOps agent sync it, or deploy again' : 'deploy again';
 }
 
 const agentAwaited = ({ commit }: Wanted, why: string | null): string =>

@@ -17,6 +17,7 @@ export const WANTED: Wanted = {
   maxReplicas: 3,
   mode: 'Standard',
   via: 'apply',
+  putsBack: false,
   commit: null,
   deliveredAt: NOW,
   readiness: {

@@ -16,6 +16,7 @@ import {
   WANTED,
 } from './readiness.fixture.ts';
 import { judge, serves } from './readiness.ts';
+import type { Wanted } from './readiness-cause.ts';
 
 describe('a verdict', () => {
   it('names the endpoints, the external one where it leads out of the cluster', () => {
@@ -166,6 +167,19 @@ describe('a service that was ready', () => {
     expect(serves(WANTED, seenOf(service({ hash: OLD }), deployment()))).toMatchObject({ cause: 'changed' });
     const stopped = service({ annotations: { 'serving.kserve.io/stop': 'true' } });
     expect(serves(WANTED, seenOf(stopped, deployment()))).toMatchObject({ cause: 'stopped' });
+  });
+
+  it('serves while what somebody changed is put back, if it does, and not when it was deleted', () => {
+    const healed: Wanted = { ...WANTED, putsBack: true };
+    const changed = service({ max: 9 });
+    expect(serves(WANTED, seenOf(changed, deployment()))).toMatchObject({ cause: 'changed' });
+    expect(serves(healed, seenOf(changed, deployment()))).toEqual({ serves: true });
+    expect(serves(healed, seenOf(changed, deployment({ available: 0, isAvailable: 'False' })))).toMatchObject(
+      {
+        serves: false,
+      },
+    );
+    expect(serves(healed, seenOf())).toMatchObject({ serves: false, cause: 'deleted' });
   });
 
   it('does not serve when Knative says it is not ready', () => {

@@ -63,16 +63,19 @@ export function judge(
  * Whether a service that was ready still serves: it is as wanted, KServe says Ready, and enough of its pods are available
  * by Kubernetes' own measure. A single pod that is replaced among many changes nothing.
  */
-export function serves(
-  wanted: Wanted,
-  seen: Seen,
-): { serves: true } | { serves: false; cause: CauseKind; message: string } {
+export function serves(wanted: Wanted, seen: Seen): Serving {
   const found = findLive(wanted, seen, NO_PATIENCE);
-  if (found.live === null) {
-    const failure = 'failure' in found ? found.failure : stoppedServing(wanted, found.waiting);
-    return { serves: false, cause: failure.cause, message: sentence(failure) };
-  }
-  const { live } = found;
+  if (found.live !== null) return servesAs(wanted, found.live, seen);
+  const failure = 'failure' in found ? found.failure : stoppedServing(wanted, found.waiting);
+  // Until it is put back, what somebody made of it serves, or does not.
+  if (wanted.putsBack && failure.cause === 'changed' && seen.inferenceService !== null)
+    return servesAs(wanted, seen.inferenceService, seen);
+  return { serves: false, cause: failure.cause, message: sentence(failure) };
+}
+
+type Serving = { serves: true } | { serves: false; cause: CauseKind; message: string };
+
+function servesAs(wanted: Wanted, live: InferenceServiceView, seen: Seen): Serving {
   const mode = live.mode ?? wanted.mode;
   if (live.ready?.status === 'True' && live.components.every((part) => isUp(mode, live, part, seen)))
     return { serves: true };

@@ -138,6 +138,8 @@ export interface PlanSummary {
   via: 'push' | 'pullRequest';
   path: string;
   adopt: boolean;
+  /** What others change of what was applied is put back. Absent: it is not. */
+  selfHeal?: boolean;
   updateExisting: boolean;
   /** The mode of the manifest, and after it one that the policy can do with where the service exists in that. */
   modes: readonly [DeploymentMode, ...DeploymentMode[]];

@@ -19,7 +19,7 @@ import { parseManifest } from '../core/inference-service.ts';
 import type { JsonObject } from '../core/json.ts';
 import { manifestIn } from './apply.fixture.ts';
 import { createApplyTarget } from './apply.ts';
-import { allWanted, deliveryOf, describeTarget, failureOf, manifestOf, removalOf } from './contract.ts';
+import { deliveryOf, describeTarget, failureOf, manifestOf, outcomesOf, removalOf } from './contract.ts';
 import type { Delivery, DeliveryOutcome, DeliveryTarget, Errand } from './target.ts';
 
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
@@ -85,7 +85,7 @@ describe.skipIf(!REAL_KUBECONFIG)(`delivery to a real cluster${SKIPPED}`, () => 
   });
 
   const deliver = async (errand: Errand, on = target): Promise<DeliveryOutcome | undefined> =>
-    (await on.deliver([errand], allWanted)).get(errand.rolloutId);
+    (await outcomesOf(on, [errand])).get(errand.rolloutId);
 
   const live = (name: string): Promise<JsonObject> =>
     ask('GET', `/apis/serving.kserve.io/v1beta1/namespaces/${NAMESPACE}/inferenceservices/${name}`);
@@ -220,10 +220,10 @@ describe.skipIf(!REAL_KUBECONFIG)(`delivery to a real cluster${SKIPPED}`, () => 
 
   it('delivers many at once, each exactly', async () => {
     const batch = Array.from({ length: 50 }, (_, index) => named(`r${index}`, `many-${index}`));
-    const outcomes = await target.deliver(batch, allWanted);
+    const outcomes = await outcomesOf(target, batch);
     expect(new Set([...outcomes.values()].map(({ kind }) => kind))).toEqual(new Set(['delivered']));
     const removals = batch.map(({ rolloutId, target: place }) => removalOf(rolloutId, { target: place }));
-    const ends = await target.deliver(removals, allWanted);
+    const ends = await outcomesOf(target, removals);
     expect(new Set([...ends.values()].map(({ kind }) => kind))).toEqual(new Set(['removed']));
   });
 });

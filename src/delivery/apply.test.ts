@@ -5,7 +5,7 @@ import { parseManifest } from '../core/inference-service.ts';
 import { isJsonObject, type JsonObject } from '../core/json.ts';
 import { createFakeCluster, type FakeCluster, manifestIn } from './apply.fixture.ts';
 import { createApplyTarget } from './apply.ts';
-import { allWanted, deliveryOf, describeTarget, failureOf, removalOf } from './contract.ts';
+import { deliveryOf, describeTarget, failureOf, outcomesOf, removalOf } from './contract.ts';
 import type { Delivery, DeliveryOutcome, Errand } from './target.ts';
 
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
@@ -25,7 +25,7 @@ describe('delivery to a cluster', () => {
 });
 
 async function deliver(cluster: FakeCluster, errand: Errand): Promise<DeliveryOutcome | undefined> {
-  return (await targetOn(cluster).deliver([errand], allWanted)).get(errand.rolloutId);
+  return (await outcomesOf(targetOn(cluster), [errand])).get(errand.rolloutId);
 }
 
 /** Changes a manifest as somebody else. */
@@ -214,7 +214,7 @@ describe('an apply', () => {
   it('asks whether it is wanted after the trial, right before the write', async () => {
     const cluster = createFakeCluster();
     let asked: string[] = [];
-    const outcomes = await targetOn(cluster).deliver([deliveryOf('r1')], async () => {
+    const outcomes = await outcomesOf(targetOn(cluster), [deliveryOf('r1')], async () => {
       asked = [...cluster.calls];
       return new Set();
     });
@@ -250,7 +250,7 @@ describe('a cluster that fails', () => {
       throw problem('unreachable', 'cannot be reached');
     };
     const batch = Array.from({ length: 100 }, (_, index) => named(`r${index}`, `iris-${index}`));
-    const outcomes = await targetOn(cluster).deliver(batch, allWanted);
+    const outcomes = await outcomesOf(targetOn(cluster), batch);
     expect([...outcomes.values()].map(failureOf)).toEqual(
       batch.map(() => expect.any(ClusterUnavailableError)),
     );
@@ -266,10 +266,33 @@ describe('a cluster that fails', () => {
       if (call === 'get iris-4') throw problem('forbidden', 'forbids it');
     };
     const batch = Array.from({ length: 20 }, (_, index) => named(`r${index}`, `iris-${index}`));
-    const outcomes = await targetOn(cluster).deliver(batch, allWanted);
+    const outcomes = await outcomesOf(targetOn(cluster), batch);
     const failed = [...outcomes].filter(([, { kind }]) => kind === 'failed').map(([id]) => id);
     expect(failed.toSorted()).toEqual(['r3', 'r4']);
     expect(outcomes.size).toBe(20);
+  });
+
+  it('holds up none but those it is slow with: what came of the others is told at once', async () => {
+    const cluster = createFakeCluster();
+    const told: string[] = [];
+    const gate = Promise.withResolvers<void>();
+    const others = Promise.withResolvers<void>();
+    cluster.before = async (call) => {
+      if (call === 'apply iris-0') await gate.promise;
+    };
+    const batch = Array.from({ length: 20 }, (_, index) => named(`r${index}`, `iris-${index}`));
+    const delivering = targetOn(cluster).deliver(
+      batch,
+      async (ids) => new Set(ids),
+      (rolloutId) => {
+        if (told.push(rolloutId) === batch.length - 1) others.resolve();
+      },
+    );
+    await others.promise;
+    expect(told).not.toContain('r0');
+    gate.resolve();
+    await delivering;
+    expect(told.at(-1)).toBe('r0');
   });
 
   it('is written to for several targets at once, but not for all', async () => {
@@ -282,7 +305,7 @@ describe('a cluster that fails', () => {
       open -= 1;
     };
     const batch = Array.from({ length: 50 }, (_, index) => named(`r${index}`, `iris-${index}`));
-    await targetOn(cluster).deliver(batch, allWanted);
+    await outcomesOf(targetOn(cluster), batch);
     expect(most).toBe(8);
   });
 });

@@ -3,15 +3,16 @@
  * webhooks say against it becomes the failure in their own words, and what would change nothing is not written.
  */
 import { ApplyConflictError, type ClusterApplier, ClusterUnavailableError } from '../cluster/cluster.ts';
+import { intentOf } from '../core/cluster-objects.ts';
 import { StalledError, WaitingError } from '../core/errors.ts';
 import { parseManifest, readManagedObject } from '../core/inference-service.ts';
 import { canonicalJson, type JsonObject, valueAt } from '../core/json.ts';
-import { listNames } from '../core/nearest.ts';
 import { formatTarget, type Target } from '../core/rollout.ts';
 import type { Log } from '../telemetry/log.ts';
+import { differenceIn, ownersIn } from './heal.ts';
 import { lastWord, withManifest } from './outcome.ts';
-import { judgeOccupant, judgeRemovable, type Occupant, refuseUpdate } from './ownership.ts';
-import type { Delivery, DeliveryOutcome, DeliveryTarget, Errand, Removal } from './target.ts';
+import { type Judgement, judgeOccupant, judgeRemovable, type Occupant, refuseUpdate } from './ownership.ts';
+import type { Delivery, DeliveryOutcome, DeliveryTarget, Errand, Removal, Restoration } from './target.ts';
 
 export interface ApplyTargetOptions {
   /** The cluster's key in modelhook.yaml. */
@@ -53,9 +54,7 @@ export function createApplyTarget({ name, applier, log }: ApplyTargetOptions): D
     isWanted: IsWanted,
   ): Promise<DeliveryOutcome | null> {
     if (present === null) return create(delivery, isWanted);
-    const { live, occupant } = present;
-    if (isLeaving(live)) throw new WaitingError(`Waiting: ${occupant.called} is being deleted`, LOOK_AGAIN);
-    const judgement = judgeOccupant(delivery, occupant);
+    const judgement = judgePresent(delivery, present);
     return lastWord(judgement, null) ?? update(withManifest(delivery, judgement), present, isWanted);
   }
 
@@ -78,17 +77,18 @@ export function createApplyTarget({ name, applier, log }: ApplyTargetOptions): D
     { live, occupant }: Present,
     isWanted: IsWanted,
   ): Promise<DeliveryOutcome | null> {
-    const { adopt, updateExisting, manifest, target } = delivery;
+    const { adopt, selfHeal, updateExisting, manifest, target } = delivery;
+    const force = adopt || selfHeal;
     const object = parseManifest(manifest);
     try {
       // Where nothing will be written, conflicts do not count, and all there is to know is whether it is the same.
-      const wouldBe = await applier.apply(object, { dryRun: true, force: adopt || !updateExisting });
+      const wouldBe = await applier.apply(object, { dryRun: true, force: force || !updateExisting });
       if (isSame(live, wouldBe))
         return delivered(manifest, `Unchanged in ${name}: ${target.namespace}/${target.name} is already so`);
       const refusal = refuseUpdate(delivery, occupant);
       if (refusal) return lastWord(refusal, null);
       if (!(await isWanted())) return { kind: 'dropped' };
-      await applier.apply(object, { dryRun: false, force: adopt });
+      await applier.apply(object, { dryRun: false, force });
     } catch (error) {
       throw error instanceof ApplyConflictError ? conflictOf(delivery, occupant, error) : error;
     }
@@ -98,6 +98,37 @@ export function createApplyTarget({ name, applier, log }: ApplyTargetOptions): D
   function applied({ rolloutId, target, manifest }: Delivery): DeliveryOutcome {
     log.info({ rollout: rolloutId, target: formatTarget(target) }, 'applied');
     return delivered(manifest, `Applied to ${name}`);
+  }
+
+  /** @returns null where somebody made the object meanwhile, which is to be judged then */
+  async function restore(
+    restoration: Restoration,
+    present: Present | null,
+    isWanted: IsWanted,
+  ): Promise<DeliveryOutcome | null> {
+    if (present === null) {
+      const outcome = await create(restoration, isWanted);
+      return outcome?.kind === 'delivered' ? { kind: 'restored', what: 'somebody had deleted it' } : outcome;
+    }
+    const judgement = judgePresent(restoration, present);
+    if (judgement.kind === 'refuse') return { kind: 'cancelled', message: judgement.error.message };
+    const object = parseManifest(restoration.manifest);
+    const what = await changeOf(object, present.live);
+    if (what === null) return { kind: 'intact', intent: intentOf(present.live) };
+    if (!(await isWanted())) return { kind: 'dropped' };
+    await applier.apply(object, { dryRun: false, force: true });
+    return { kind: 'restored', what };
+  }
+
+  /** @returns what somebody made of what was delivered, a clause; null: nothing */
+  async function changeOf(object: JsonObject, live: JsonObject): Promise<string | null> {
+    try {
+      const wouldBe = await applier.apply(object, { dryRun: true, force: false });
+      return differenceIn(object, live, wouldBe);
+    } catch (error) {
+      if (error instanceof ApplyConflictError) return ownersIn(error, 'had set').join(', and ');
+      throw error;
+    }
   }
 
   /** @returns null where another object has taken the name, which is to be judged then */
@@ -121,6 +152,11 @@ export function createApplyTarget({ name, applier, log }: ApplyTargetOptions): D
     return removed(`Removed from ${name}`);
   }
 
+  function doErrand(errand: Errand, present: Present | null, isWanted: IsWanted) {
+    if (errand.manifest === null) return remove(errand, present, isWanted);
+    return isRestoration(errand) ? restore(errand, present, isWanted) : deliver(errand, present, isWanted);
+  }
+
   async function settle(
     errand: Errand,
     get: ClusterApplier['get'],
@@ -129,17 +165,14 @@ export function createApplyTarget({ name, applier, log }: ApplyTargetOptions): D
     for (let tries = 0; tries < TRIES; tries += 1) {
       const live = await get(errand.target);
       const present = live && { live, occupant: liveOccupant(name, errand.target, live) };
-      const outcome = await (errand.manifest === null
-        ? remove(errand, present, isWanted)
-        : deliver(errand, present, isWanted));
+      const outcome = await doErrand(errand, present, isWanted);
       if (outcome) return outcome;
     }
     throw new Error(`${calledOf(name, errand.target)} comes and goes whenever it is about to be written`);
   }
 
   return {
-    async deliver(batch, stillWanted) {
-      const outcomes = new Map<string, DeliveryOutcome>();
+    async deliver(batch, stillWanted, settled) {
       const read = readUntilCutOff(applier);
       const services = Map.groupBy(batch, ({ target }) => `${target.namespace}/${target.name}`).values();
       const work = async (): Promise<void> => {
@@ -147,11 +180,10 @@ export function createApplyTarget({ name, applier, log }: ApplyTargetOptions): D
           for (const errand of errands) {
             const { rolloutId } = errand;
             const isWanted = async () => (await stillWanted([rolloutId])).has(rolloutId);
-            outcomes.set(rolloutId, await settle(errand, read, isWanted).catch(failureOf));
+            settled(rolloutId, await settle(errand, read, isWanted).catch(failureOf));
           }
       };
       await Promise.all(Array.from({ length: AT_ONCE }, work));
-      return outcomes;
     },
   };
 }
@@ -180,18 +212,26 @@ function failureOf(error: unknown): DeliveryOutcome {
   return { kind: 'failed', error: new StalledError(reason, fix, { cause: error }) };
 }
 
-/** Names each manager with the fields that it set. */
-function conflictOf({ policy }: Delivery, { called }: Occupant, conflict: ApplyConflictError): StalledError {
-  const owners = Map.groupBy(conflict.fields, ({ manager }) => manager);
-  const words = [...owners].map(
-    ([manager, fields]) => `${manager} set ${listNames(fields.map(({ field }) => field.replace(/^\./, '')))}`,
-  );
+/** @returns the refusal of a delivery that would have taken fields from others: it names each with its fields */
+export function conflictOf(
+  { policy }: Pick<Delivery, 'policy'>,
+  { called }: Occupant,
+  conflict: ApplyConflictError,
+): StalledError {
   return new StalledError(
-    `${called} was changed by others: ${words.join(', and ')}`,
+    `${called} was changed by others: ${ownersIn(conflict, 'set').join(', and ')}`,
     `let only one of them set these, or set delivery.adopt: true in policy "${policy}" to take them over`,
     { cause: conflict },
   );
 }
+
+/** @throws WaitingError while it is being deleted */
+function judgePresent(delivery: Delivery, { live, occupant }: Present): Judgement {
+  if (isLeaving(live)) throw new WaitingError(`Waiting: ${occupant.called} is being deleted`, LOOK_AGAIN);
+  return judgeOccupant(delivery, occupant);
+}
+
+const isRestoration = (errand: Delivery): errand is Restoration => 'restores' in errand;
 
 const isLeaving = (live: JsonObject): boolean =>
   valueAt(live, ['metadata', 'deletionTimestamp']) !== undefined;

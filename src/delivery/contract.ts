@@ -1,7 +1,7 @@
 /** What every delivery target does, the real ones and the fake. */
 import { expect, test } from 'vitest';
 import { StalledError } from '../core/errors.ts';
-import type { Delivery, DeliveryOutcome, DeliveryTarget, Errand, Removal } from './target.ts';
+import type { Delivery, DeliveryOutcome, DeliveryTarget, Errand, Removal, StillWanted } from './target.ts';
 
 type Place = Pick<Errand, 'path' | 'target'>;
 
@@ -44,6 +44,7 @@ export function deliveryOf(rolloutId: string, given: Partial<Delivery> = {}): De
     path: `default/models/${target.name}.yaml`,
     manifest: manifestOf(repository, target, revision, given.sha),
     adopt: false,
+    selfHeal: false,
     updateExisting: true,
     modes: ['Standard'],
     pullRequest: null,
@@ -54,7 +55,7 @@ export function deliveryOf(rolloutId: string, given: Partial<Delivery> = {}): De
 
 /** Takes away what {@link deliveryOf} brings. */
 export function removalOf(rolloutId: string, given: Partial<Removal> = {}): Removal {
-  const { manifest: _, adopt, updateExisting, modes, ...base } = deliveryOf(rolloutId);
+  const { manifest: _, adopt, selfHeal, updateExisting, modes, ...base } = deliveryOf(rolloutId);
   return { ...base, why: 'It is gone.', ...given, manifest: null, commits: given.commits ?? [SHA] };
 }
 
@@ -81,13 +82,30 @@ spec:
 `;
 
 /** For deliveries that nothing has ended meanwhile. */
-export const allWanted = async (ids: readonly string[]): Promise<Set<string>> => new Set(ids);
+const allWanted = async (ids: readonly string[]): Promise<Set<string>> => new Set(ids);
+
+/** @returns what came of each errand, in the order in which it was told; a throw is what the others fail with */
+export async function outcomesOf(
+  target: DeliveryTarget,
+  batch: readonly Errand[],
+  stillWanted: StillWanted = allWanted,
+): Promise<Map<string, DeliveryOutcome>> {
+  const told: [string, DeliveryOutcome][] = [];
+  const failure = await target
+    .deliver(batch, stillWanted, (...outcome) => told.push(outcome))
+    .catch((error: unknown): DeliveryOutcome => ({ kind: 'failed', error }));
+  const outcomes = new Map(told);
+  expect(told, 'each is told once').toHaveLength(outcomes.size);
+  for (const { rolloutId } of batch)
+    if (failure && !outcomes.has(rolloutId)) outcomes.set(rolloutId, failure);
+  return outcomes;
+}
 
 export const failureOf = (outcome: DeliveryOutcome | undefined): unknown =>
   outcome?.kind === 'failed' ? outcome.error : undefined;
 
 export function describeTarget(create: () => Promise<TargetSite>): void {
-  const deliver = async (site: TargetSite, ...batch: Errand[]) => site.target.deliver(batch, allWanted);
+  const deliver = async (site: TargetSite, ...batch: Errand[]) => outcomesOf(site.target, batch);
 
   test('puts the manifest in its place', async () => {
     const site = await create();
@@ -120,7 +138,7 @@ export function describeTarget(create: () => Promise<TargetSite>): void {
   test('drops what is no longer wanted', async () => {
     const site = await create();
     const dropped = deliveryOf('r1', { target: { cluster: 'default', namespace: 'models', name: 'rose' } });
-    const outcomes = await site.target.deliver([dropped, deliveryOf('r2')], async () => new Set(['r2']));
+    const outcomes = await outcomesOf(site.target, [dropped, deliveryOf('r2')], async () => new Set(['r2']));
     expect(outcomes.get('r1')).toEqual({ kind: 'dropped' });
     expect(outcomes.get('r2')).toMatchObject({ kind: 'delivered' });
     expect(await site.read(dropped)).toBeNull();
@@ -248,7 +266,7 @@ export function describeTarget(create: () => Promise<TargetSite>): void {
     const site = await create();
     const delivery = deliveryOf('r1');
     await deliver(site, delivery);
-    const outcomes = await site.target.deliver([removalOf('r2')], async () => new Set());
+    const outcomes = await outcomesOf(site.target, [removalOf('r2')], async () => new Set());
     expect(outcomes.get('r2')).toEqual({ kind: 'dropped' });
     expect(await site.read(delivery)).toBe(delivery.manifest);
   });
@@ -269,7 +287,7 @@ export function describeTarget(create: () => Promise<TargetSite>): void {
 
 /** What a target does besides that keeps each manifest in a file, and makes commits. */
 export function describeFileTarget(create: () => Promise<FileSite>): void {
-  const deliver = async (site: FileSite, ...batch: Errand[]) => site.target.deliver(batch, allWanted);
+  const deliver = async (site: FileSite, ...batch: Errand[]) => outcomesOf(site.target, batch);
 
   describeTarget(async () => {
     const site = await create();

@@ -16,12 +16,12 @@ import { importCommits } from '../git/fast-import.ts';
 import { GitError, git } from '../git/git.ts';
 import { Mirror } from '../git/mirror.ts';
 import {
-  allWanted,
   deliveryOf,
   describeFileTarget,
   type FileSite,
   failureOf,
   manifestOf,
+  outcomesOf,
   removalOf,
 } from './contract.ts';
 import { createGitopsTarget } from './gitops.ts';
@@ -118,7 +118,7 @@ describe('delivery to a GitOps repository', () => {
 
   test('makes one commit a rollout with its cause in subject, body and trailers', async () => {
     const fleet = await makeFleet();
-    await fleet.target.deliver([named('r1', 'iris'), named('r2', 'rose')], allWanted);
+    await outcomesOf(fleet.target, [named('r1', 'iris'), named('r2', 'rose')]);
     expect(await fleet.log('%s')).toEqual([
       'By hand',
       'deploy iris v1.0.0 to production',
@@ -142,8 +142,8 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
 
   test('removes a file with a commit that names its cause, and leaves all others', async () => {
     const fleet = await makeFleet();
-    await fleet.target.deliver([named('r1', 'iris'), named('r2', 'rose')], allWanted);
-    const outcomes = await fleet.target.deliver([removalOf('r3')], allWanted);
+    await outcomesOf(fleet.target, [named('r1', 'iris'), named('r2', 'rose')]);
+    const outcomes = await outcomesOf(fleet.target, [removalOf('r3')]);
     const message = await git(['log', '-1', '--format=%H%n%B', 'refs/heads/main'], { dir: fleet.dir });
     const [commit, ...lines] = message.toString().trimEnd().split('\n');
     expect(outcomes.get('r3')).toMatchObject({ kind: 'removed', receipt: { commit } });
@@ -161,23 +161,20 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
 
   test('finds the commit of a removal whose outcome was never stored', async () => {
     const fleet = await makeFleet();
-    await fleet.target.deliver([named('r1', 'iris')], allWanted);
-    const first = await fleet.target.deliver([removalOf('r2')], allWanted);
-    const again = await fleet.restart().deliver([removalOf('r2')], allWanted);
+    await outcomesOf(fleet.target, [named('r1', 'iris')]);
+    const first = await outcomesOf(fleet.target, [removalOf('r2')]);
+    const again = await outcomesOf(fleet.restart(), [removalOf('r2')]);
     expect(again.get('r2')).toEqual(first.get('r2'));
     expect((await fleet.log('%s')).length).toBe(3);
   });
 
   test('puts a folder where the same batch put a file and removed it', async () => {
     const fleet = await makeFleet();
-    const outcomes = await fleet.target.deliver(
-      [
-        named('r1', 'iris', { path: 'a' }),
-        removalOf('r2', { path: 'a' }),
-        named('r3', 'rose', { path: 'a/rose.yaml' }),
-      ],
-      allWanted,
-    );
+    const outcomes = await outcomesOf(fleet.target, [
+      named('r1', 'iris', { path: 'a' }),
+      removalOf('r2', { path: 'a' }),
+      named('r3', 'rose', { path: 'a/rose.yaml' }),
+    ]);
     expect([...outcomes.values()].map(({ kind }) => kind)).toEqual(['delivered', 'removed', 'delivered']);
     expect(await fleet.read('a/rose.yaml')).not.toBeNull();
   });
@@ -186,7 +183,7 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
     const fleet = await makeFleet();
     installHook(fleet, 'post-receive', 'echo push >> pushes');
     const batch = Array.from({ length: 50 }, (_, index) => named(`r${index}`, `model-${index}`));
-    const outcomes = await fleet.target.deliver(batch, allWanted);
+    const outcomes = await outcomesOf(fleet.target, batch);
     expect([...outcomes.values()].every(({ kind }) => kind === 'delivered')).toBe(true);
     expect((await fleet.log('%s')).length).toBe(51);
     expect(readFileSync(join(fleet.dir, 'pushes'), 'utf8')).toBe('push\n');
@@ -194,17 +191,17 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
 
   test('makes the first commit of an empty repository', async () => {
     const fleet = await makeFleet({ empty: true });
-    const outcomes = await fleet.target.deliver([named('r1', 'iris')], allWanted);
+    const outcomes = await outcomesOf(fleet.target, [named('r1', 'iris')]);
     expect(outcomes.get('r1')).toMatchObject({ kind: 'delivered' });
     expect(await fleet.log('%s')).toEqual(['deploy iris v1.0.0 to production']);
   });
 
   test('builds upon a push that came in between, and loses neither', async () => {
     const fleet = await makeFleet();
-    await fleet.target.deliver([named('r1', 'iris')], allWanted);
+    await outcomesOf(fleet.target, [named('r1', 'iris')]);
     await fleet.commit({ 'other.yaml': 'a: b\n' });
-    await fleet.stranger().deliver([named('s1', 'tulip')], allWanted);
-    const outcomes = await fleet.target.deliver([named('r2', 'rose')], allWanted);
+    await outcomesOf(fleet.stranger(), [named('s1', 'tulip')]);
+    const outcomes = await outcomesOf(fleet.target, [named('r2', 'rose')]);
     expect(outcomes.get('r2')).toMatchObject({ kind: 'delivered' });
     expect(await fleet.log('%s')).toEqual([
       'By hand',
@@ -218,12 +215,12 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
 
   test('builds upon a branch that was rewound, and brings nothing back that was removed', async () => {
     const fleet = await makeFleet();
-    await fleet.target.deliver([named('r1', 'iris')], allWanted);
+    await outcomesOf(fleet.target, [named('r1', 'iris')]);
     const kept = (await git(['rev-parse', 'refs/heads/main'], { dir: fleet.dir })).toString().trim();
     await fleet.commit({ 'leak.yaml': 'password: hunter2\n' });
-    await fleet.target.deliver([named('r2', 'rose')], allWanted);
+    await outcomesOf(fleet.target, [named('r2', 'rose')]);
     await git(['update-ref', 'refs/heads/main', kept], { dir: fleet.dir });
-    const outcomes = await fleet.target.deliver([named('r3', 'tulip')], allWanted);
+    const outcomes = await outcomesOf(fleet.target, [named('r3', 'tulip')]);
     expect(outcomes.get('r3')).toMatchObject({ kind: 'delivered' });
     expect(await fleet.read('leak.yaml')).toBeNull();
     expect(await fleet.log('%s')).toEqual([
@@ -233,7 +230,7 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
     ]);
 
     await git(['update-ref', '-d', 'refs/heads/main'], { dir: fleet.dir });
-    await fleet.target.deliver([named('r4', 'daisy')], allWanted);
+    await outcomesOf(fleet.target, [named('r4', 'daisy')]);
     expect(await fleet.log('%s')).toEqual(['deploy daisy v1.0.0 to production']);
   });
 
@@ -244,7 +241,7 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
     const theirs = Array.from({ length: 8 }, (_, index) => named(`t${index}`, `theirs-${index}`));
     const inTurn = async (target: DeliveryTarget, batch: Delivery[]) => {
       for (const delivery of batch) {
-        const outcomes = await target.deliver([delivery], allWanted);
+        const outcomes = await outcomesOf(target, [delivery]);
         expect(outcomes.get(delivery.rolloutId)).toMatchObject({ kind: 'delivered' });
       }
     };
@@ -254,18 +251,18 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
 
   test('finds the commit of a push whose outcome was never stored', async () => {
     const fleet = await makeFleet();
-    const first = await fleet.target.deliver([named('r1', 'iris')], allWanted);
+    const first = await outcomesOf(fleet.target, [named('r1', 'iris')]);
     // As after a kill: the rollout is still due, and the next controller knows only what was stored.
-    const again = await fleet.restart().deliver([named('r1', 'iris')], allWanted);
+    const again = await outcomesOf(fleet.restart(), [named('r1', 'iris')]);
     expect(again.get('r1')).toEqual(first.get('r1'));
     expect((await fleet.log('%s')).length).toBe(2);
   });
 
   test('finds it also when another kill follows the next push', async () => {
     const fleet = await makeFleet();
-    const first = await fleet.target.deliver([named('r1', 'iris')], allWanted);
-    await fleet.restart().deliver([named('r1', 'iris'), named('r2', 'rose')], allWanted);
-    const again = await fleet.restart().deliver([named('r1', 'iris'), named('r2', 'rose')], allWanted);
+    const first = await outcomesOf(fleet.target, [named('r1', 'iris')]);
+    await outcomesOf(fleet.restart(), [named('r1', 'iris'), named('r2', 'rose')]);
+    const again = await outcomesOf(fleet.restart(), [named('r1', 'iris'), named('r2', 'rose')]);
     expect(again.get('r1')).toEqual(first.get('r1'));
     expect(again.get('r2')).toMatchObject({ receipt: { commit: expect.any(String) } });
     expect((await fleet.log('%s')).length).toBe(3);
@@ -273,15 +270,15 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
 
   test('finds it also when others were delivered before it came back', async () => {
     const fleet = await makeFleet();
-    await fleet.target.deliver([named('r0', 'first')], allWanted);
+    await outcomesOf(fleet.target, [named('r0', 'first')]);
     // The push arrives, and its answer does not: the receiving side ends before it says so.
     installHook(fleet, 'post-receive', 'kill -9 $PPID');
-    const lost = await fleet.target.deliver([named('r1', 'iris')], allWanted);
+    const lost = await outcomesOf(fleet.target, [named('r1', 'iris')]);
     expect(failureOf(lost.get('r1'))).toBeInstanceOf(GitError);
     rmSync(join(fleet.dir, 'hooks/post-receive'));
-    await fleet.target.deliver([named('r2', 'rose')], allWanted);
-    await fleet.target.deliver([named('r3', 'tulip')], allWanted);
-    const again = await fleet.target.deliver([named('r1', 'iris')], allWanted);
+    await outcomesOf(fleet.target, [named('r2', 'rose')]);
+    await outcomesOf(fleet.target, [named('r3', 'tulip')]);
+    const again = await outcomesOf(fleet.target, [named('r1', 'iris')]);
     const subjects = await fleet.log('%H %s');
     const [commit] = subjects
       .filter((line) => line.includes('deploy iris'))
@@ -292,15 +289,13 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
 
   test('finds it when the mirror was deleted, and when the branch was rewritten', async () => {
     const fleet = await makeFleet();
-    const first = await fleet.target.deliver([named('r1', 'iris')], allWanted);
+    const first = await outcomesOf(fleet.target, [named('r1', 'iris')]);
     rmSync(fleet.mirrorDir, { recursive: true });
-    expect((await fleet.restart().deliver([named('r1', 'iris')], allWanted)).get('r1')).toEqual(
-      first.get('r1'),
-    );
+    expect((await outcomesOf(fleet.restart(), [named('r1', 'iris')])).get('r1')).toEqual(first.get('r1'));
 
     await git(['update-ref', '-d', 'refs/heads/main'], { dir: fleet.dir });
     await fleet.commit({ 'README.md': 'Begun again\n' });
-    const rewritten = await fleet.restart().deliver([named('r1', 'iris')], allWanted);
+    const rewritten = await outcomesOf(fleet.restart(), [named('r1', 'iris')]);
     expect(rewritten.get('r1')).toMatchObject({ kind: 'delivered', receipt: { commit: expect.any(String) } });
     expect(await fleet.log('%s')).toEqual(['By hand', 'deploy iris v1.0.0 to production']);
   });
@@ -315,7 +310,7 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
       done`,
     );
     const batch = ['a', 'b', 'bad', 'c', 'd'].map((name) => named(`r-${name}`, name));
-    const outcomes = await fleet.target.deliver(batch, allWanted);
+    const outcomes = await outcomesOf(fleet.target, batch);
     expect([...outcomes].filter(([, { kind }]) => kind === 'delivered').map(([id]) => id)).toEqual([
       'r-a',
       'r-b',
@@ -332,24 +327,24 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
     const fleet = await makeFleet();
     const away = `${fleet.dir}.away`;
     renameSync(fleet.dir, away);
-    const failed = failureOf((await fleet.target.deliver([named('r1', 'iris')], allWanted)).get('r1'));
+    const failed = failureOf((await outcomesOf(fleet.target, [named('r1', 'iris')])).get('r1'));
     expect(failed).toBeInstanceOf(GitError);
     renameSync(away, fleet.dir);
-    expect((await fleet.target.deliver([named('r1', 'iris')], allWanted)).get('r1')).toMatchObject({
+    expect((await outcomesOf(fleet.target, [named('r1', 'iris')])).get('r1')).toMatchObject({
       kind: 'delivered',
     });
   });
 
   test('a remote that goes down after the first delivery is a passing failure too', async () => {
     const fleet = await makeFleet();
-    await fleet.target.deliver([named('r1', 'iris')], allWanted);
+    await outcomesOf(fleet.target, [named('r1', 'iris')]);
     const away = `${fleet.dir}.away`;
     renameSync(fleet.dir, away);
-    expect(
-      failureOf((await fleet.target.deliver([named('r2', 'rose')], allWanted)).get('r2')),
-    ).toBeInstanceOf(GitError);
+    expect(failureOf((await outcomesOf(fleet.target, [named('r2', 'rose')])).get('r2'))).toBeInstanceOf(
+      GitError,
+    );
     renameSync(away, fleet.dir);
-    expect((await fleet.target.deliver([named('r2', 'rose')], allWanted)).get('r2')).toMatchObject({
+    expect((await outcomesOf(fleet.target, [named('r2', 'rose')])).get('r2')).toMatchObject({
       kind: 'delivered',
     });
   });
@@ -360,11 +355,11 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
     installHook(fleet, 'pre-receive', 'exit 0');
     rmSync(join(fleet.dir, 'objects/incoming'), { force: true, recursive: true });
     await git(['config', 'receive.maxInputSize', '1'], { dir: fleet.dir });
-    const failed = failureOf((await fleet.target.deliver([named('r1', 'iris')], allWanted)).get('r1'));
+    const failed = failureOf((await outcomesOf(fleet.target, [named('r1', 'iris')])).get('r1'));
     expect(failed).toBeInstanceOf(GitError);
     expect(String(failed)).toMatch(/unpack/);
     await git(['config', '--unset', 'receive.maxInputSize'], { dir: fleet.dir });
-    expect((await fleet.target.deliver([named('r1', 'iris')], allWanted)).get('r1')).toMatchObject({
+    expect((await outcomesOf(fleet.target, [named('r1', 'iris')])).get('r1')).toMatchObject({
       kind: 'delivered',
     });
   });
@@ -372,7 +367,7 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
   test('a server-side push does not run in the environment of ours', async () => {
     const fleet = await makeFleet();
     installHook(fleet, 'post-receive', 'env > environment');
-    await fleet.target.deliver([named('r1', 'iris')], allWanted);
+    await outcomesOf(fleet.target, [named('r1', 'iris')]);
     const environment = readFileSync(join(fleet.dir, 'environment'), 'utf8');
     // Vitest's own variables stand for the secrets that a controller has in its environment.
     expect(process.env.VITEST).toBe('true');
@@ -387,7 +382,7 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
     const fleet = await makeFleet();
     await fleet.commit({ [path]: 'precious\n' });
     const refused = failureOf(
-      (await fleet.target.deliver([named('r1', 'iris', { adopt: true })], allWanted)).get('r1'),
+      (await outcomesOf(fleet.target, [named('r1', 'iris', { adopt: true })])).get('r1'),
     );
     expect(String(refused)).toContain(words);
     expect(await fleet.read(path)).toBe('precious\n');
@@ -402,20 +397,24 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
     const who = ['-c', 'user.name=x', '-c', 'user.email=x@example.com'];
     const commit = await git([...who, 'commit-tree', '-m', 'Add a submodule', root], { dir: fleet.dir });
     await git(['update-ref', 'refs/heads/main', commit.toString().trim()], { dir: fleet.dir });
-    const outcomes = await fleet.target.deliver([named('r1', 'iris', { adopt: true })], allWanted);
+    const outcomes = await outcomesOf(fleet.target, [named('r1', 'iris', { adopt: true })]);
     expect(String(failureOf(outcomes.get('r1')))).toContain('default/models is a submodule');
   });
 
   test('asks what is still wanted right before each push, not only once', async () => {
     const fleet = await makeFleet();
-    await fleet.target.deliver([named('r0', 'zero')], allWanted);
+    await outcomesOf(fleet.target, [named('r0', 'zero')]);
     await fleet.commit({ 'other.yaml': 'a: b\n' });
     let asked = 0;
-    const outcomes = await fleet.target.deliver([named('r1', 'iris'), named('r2', 'rose')], async (ids) => {
-      asked += 1;
-      // Superseded between the push that lost its race and the next.
-      return new Set(asked === 1 ? ids : ids.filter((id) => id !== 'r1'));
-    });
+    const outcomes = await outcomesOf(
+      fleet.target,
+      [named('r1', 'iris'), named('r2', 'rose')],
+      async (ids) => {
+        asked += 1;
+        // Superseded between the push that lost its race and the next.
+        return new Set(asked === 1 ? ids : ids.filter((id) => id !== 'r1'));
+      },
+    );
     expect(outcomes.get('r1')).toEqual({ kind: 'dropped' });
     expect(outcomes.get('r2')).toMatchObject({ kind: 'delivered' });
     expect(await fleet.read('default/models/iris.yaml')).toBeNull();
@@ -423,12 +422,12 @@ Modelhook-Policy: production@${'d'.repeat(40)}`);
 
   test('works on when the cache is deleted while it runs', async () => {
     const fleet = await makeFleet();
-    await fleet.target.deliver([named('r1', 'iris')], allWanted);
+    await outcomesOf(fleet.target, [named('r1', 'iris')]);
     rmSync(fleet.mirrorDir, { recursive: true });
-    const first = failureOf((await fleet.target.deliver([named('r2', 'rose')], allWanted)).get('r2'));
+    const first = failureOf((await outcomesOf(fleet.target, [named('r2', 'rose')])).get('r2'));
     if (first !== undefined) {
       expect(first).not.toBeInstanceOf(StalledError);
-      await fleet.target.deliver([named('r2', 'rose')], allWanted);
+      await outcomesOf(fleet.target, [named('r2', 'rose')]);
     }
     expect(await fleet.read('default/models/rose.yaml')).toBe(
       manifestOf('plain:ml/iris', { namespace: 'models', name: 'rose' }),

@@ -227,18 +227,18 @@ export function createGitopsTarget(options: GitopsOptions): DeliveryTarget {
   }
 
   return {
-    async deliver(batch, stillWanted) {
+    async deliver(batch, stillWanted, settled) {
       const outcomes: Outcomes = new Map();
       try {
         await rememberBase(batch);
         await deliver(batch, stillWanted, outcomes);
       } catch (error) {
-        // What has an outcome keeps it; the rest shares the failure. What we knew of the branch may be part of it.
+        // What we knew of the branch may be part of the failure.
         head = undefined;
-        for (const { rolloutId } of batch)
-          if (!outcomes.has(rolloutId)) outcomes.set(rolloutId, { kind: 'failed', error });
+        throw error;
+      } finally {
+        for (const [rolloutId, outcome] of outcomes) settled(rolloutId, outcome);
       }
-      return outcomes;
     },
   };
 }

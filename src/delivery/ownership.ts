@@ -27,7 +27,8 @@ export type Claim = Pick<
   | 'adopt'
   | 'updateExisting'
   | 'modes'
->;
+> &
+  Partial<Pick<Delivery, 'selfHeal'>>;
 
 /** What is in the place of an errand. */
 export interface Occupant {

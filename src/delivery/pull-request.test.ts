@@ -8,7 +8,7 @@ import { FakePullRequests } from '../forge/pull-requests.fake.ts';
 import { importCommits } from '../git/fast-import.ts';
 import { git } from '../git/git.ts';
 import { Mirror } from '../git/mirror.ts';
-import { allWanted, deliveryOf, failureOf, manifestOf, removalOf } from './contract.ts';
+import { deliveryOf, failureOf, manifestOf, outcomesOf, removalOf } from './contract.ts';
 import { createPullRequestTarget } from './pull-request.ts';
 import type { DeliveryOutcome, DeliveryTarget, Errand } from './target.ts';
 
@@ -101,7 +101,7 @@ async function makeFleet(): Promise<Fleet> {
 }
 
 const deliver = async (target: DeliveryTarget, errand: Errand): Promise<DeliveryOutcome | undefined> =>
-  (await target.deliver([errand], allWanted)).get(errand.rolloutId);
+  (await outcomesOf(target, [errand])).get(errand.rolloutId);
 
 /** Delivers, and gives what the rollout waits for. */
 async function propose(fleet: Fleet, errand: Errand): Promise<PullRequestReference> {
@@ -341,7 +341,7 @@ describe('a delivery by pull request', () => {
       await fleet.commit(BRANCH, { 'notes.md': 'ours\n' }, 'Add notes');
       return new Set(ids);
     };
-    const refused = failureOf((await fleet.target.deliver([V2], isWanted)).get(V2.rolloutId));
+    const refused = failureOf((await outcomesOf(fleet.target, [V2], isWanted)).get(V2.rolloutId));
     expect(refused).toBeInstanceOf(Error);
     expect(refused).not.toBeInstanceOf(StalledError);
     expect(await propose(fleet, V2)).toMatchObject({ number: 1 });
@@ -379,7 +379,7 @@ describe('a delivery by pull request', () => {
       if ((await fleet.forge.get(REPOSITORY, 1)).state === 'open') await fleet.merge(1);
       return new Set(ids);
     };
-    const outcome = (await fleet.target.deliver([V2], isWanted)).get(V2.rolloutId);
+    const outcome = (await outcomesOf(fleet.target, [V2], isWanted)).get(V2.rolloutId);
     expect(outcome).toMatchObject({ kind: 'proposed', pullRequest: { number: 2 } });
     expect(fleet.forge.commentsOf(REPOSITORY, 1)).toEqual([]);
     expect(await fleet.read(PATH)).toBe(V1.manifest);
@@ -433,7 +433,7 @@ describe('a delivery by pull request', () => {
     const others = ['rose', 'tulip'].map((name) =>
       deliveryOf(`rollout-${name}`, { target: { cluster: 'default', namespace: 'models', name } }),
     );
-    const outcomes = await fleet.target.deliver([gone, ...others], allWanted);
+    const outcomes = await outcomesOf(fleet.target, [gone, ...others]);
     expect([...outcomes.values()].map(({ kind }) => kind)).toEqual(['failed', 'proposed', 'proposed']);
   });
 
@@ -446,7 +446,7 @@ describe('a delivery by pull request', () => {
 
   test('that is no longer wanted changes nothing', async () => {
     const fleet = await makeFleet();
-    const outcomes = await fleet.target.deliver([V1], async () => new Set());
+    const outcomes = await outcomesOf(fleet.target, [V1], async () => new Set());
     expect(outcomes.get(V1.rolloutId)).toEqual({ kind: 'dropped' });
     expect(await fleet.head(BRANCH)).toBeNull();
     expect(await fleet.forge.listOpen(REPOSITORY, '')).toEqual([]);
@@ -469,7 +469,7 @@ describe('a delivery by pull request', () => {
     writeFileSync(hook, '#!/bin/sh\ncase "$1" in */iris) echo "no irises here" >&2; exit 1;; esac\n');
     chmodSync(hook, 0o755);
     const rose = { cluster: 'default', namespace: 'models', name: 'rose' };
-    const outcomes = await fleet.target.deliver([V1, deliveryOf('rollout-9', { target: rose })], allWanted);
+    const outcomes = await outcomesOf(fleet.target, [V1, deliveryOf('rollout-9', { target: rose })]);
     const refused = failureOf(outcomes.get(V1.rolloutId));
     expect(refused).toBeInstanceOf(StalledError);
     expect(String(refused)).toContain('no irises here');
@@ -510,7 +510,7 @@ describe('a delivery by pull request', () => {
   test('fails with all of its batch, and not for good, while the forge does', async () => {
     const fleet = await makeFleet();
     fleet.forge.failure = new Error('502 Bad Gateway');
-    const outcomes = await fleet.target.deliver([V1, V2], allWanted);
+    const outcomes = await outcomesOf(fleet.target, [V1, V2]);
     expect([...outcomes.values()].map(failureOf)).toEqual([fleet.forge.failure, fleet.forge.failure]);
     expect(await fleet.head(BRANCH)).toBeNull();
   });

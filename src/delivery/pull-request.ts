@@ -15,7 +15,7 @@ import { lastWord, withManifest } from './outcome.ts';
 import { judge } from './ownership.ts';
 import { createProposals, headOf, PREFIX } from './proposals.ts';
 import { needlessText, supersededText, textOf, titleOf } from './pull-request-text.ts';
-import type { DeliveryOutcome, DeliveryTarget, Errand } from './target.ts';
+import type { DeliveryOutcome, DeliveryTarget, Errand, Settled, StillWanted } from './target.ts';
 import { type Entry, readTree, type Tree } from './tree.ts';
 
 export interface PullRequestTargetOptions {
@@ -41,7 +41,6 @@ const LOOK_AGAIN = 30_000;
 const FEW = 5;
 
 type IsWanted = () => Promise<boolean>;
-type StillWanted = Parameters<DeliveryTarget['deliver']>[1];
 
 /** What a pass found. */
 interface Situation {
@@ -244,7 +243,7 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
   async function settleAll(
     batch: readonly Errand[],
     stillWanted: StillWanted,
-    outcomes: Map<string, DeliveryOutcome>,
+    settled: Settled,
   ): Promise<void> {
     const situation = await look(batch);
     let failures = 0;
@@ -252,28 +251,29 @@ export function createPullRequestTarget(options: PullRequestTargetOptions): Deli
       const { rolloutId } = delivery;
       const isWanted = async () => (await stillWanted([rolloutId])).has(rolloutId);
       try {
-        outcomes.set(rolloutId, await settle(delivery, situation, isWanted));
+        settled(rolloutId, await settle(delivery, situation, isWanted));
         failures = 0;
       } catch (error) {
         // What a person must mend is this one's alone; what fails again with the next is the forge's or the server's.
         failures = error instanceof StalledError ? 0 : failures + 1;
         if (error instanceof WaitingError || failures > 1) throw error;
-        outcomes.set(rolloutId, failedBy(error, delivery));
+        settled(rolloutId, failedBy(error, delivery));
       }
     }
   }
 
   return {
-    async deliver(batch, stillWanted) {
-      const outcomes = new Map<string, DeliveryOutcome>();
+    async deliver(batch, stillWanted, settled) {
+      const open = new Map(batch.map((errand) => [errand.rolloutId, errand]));
       try {
-        await settleAll(batch, stillWanted, outcomes);
+        await settleAll(batch, stillWanted, (rolloutId, outcome) => {
+          open.delete(rolloutId);
+          settled(rolloutId, outcome);
+        });
       } catch (error) {
         // Those that come next would only fail like this one.
-        for (const delivery of batch)
-          if (!outcomes.has(delivery.rolloutId)) outcomes.set(delivery.rolloutId, failedBy(error, delivery));
+        for (const [rolloutId, errand] of open) settled(rolloutId, failedBy(error, errand));
       }
-      return outcomes;
     },
   };
 }

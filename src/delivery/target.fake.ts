@@ -32,20 +32,18 @@ export function createFakeTarget(name: string): FakeTarget {
     files,
     batches: [],
     failure: null,
-    async deliver(batch, stillWanted) {
+    async deliver(batch, stillWanted, settled) {
       fake.batches.push(batch.map(({ rolloutId }) => rolloutId));
-      const outcomes = new Map<string, DeliveryOutcome>();
       const wanted = await stillWanted(batch.map(({ rolloutId }) => rolloutId));
       for (const errand of batch) {
         const { rolloutId, path } = errand;
         const text = files.get(path);
         const entry: Entry = text === undefined ? { kind: 'nothing' } : { kind: 'file', text };
         const judgement = judge(errand, entry, name);
-        if (fake.failure) outcomes.set(rolloutId, { kind: 'failed', error: fake.failure });
-        else if (!wanted.has(rolloutId)) outcomes.set(rolloutId, { kind: 'dropped' });
-        else outcomes.set(rolloutId, lastWord(judgement, path) ?? change(withManifest(errand, judgement)));
+        if (fake.failure) settled(rolloutId, { kind: 'failed', error: fake.failure });
+        else if (!wanted.has(rolloutId)) settled(rolloutId, { kind: 'dropped' });
+        else settled(rolloutId, lastWord(judgement, path) ?? change(withManifest(errand, judgement)));
       }
-      return outcomes;
     },
   };
   return fake;

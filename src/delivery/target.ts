@@ -31,6 +31,8 @@ interface ErrandBase {
 export interface Delivery extends ErrandBase {
   manifest: string;
   adopt: boolean;
+  /** What others have set is taken back, where modelhook manages it. It means something in a cluster only. */
+  selfHeal: boolean;
   updateExisting: boolean;
   /** The mode of the manifest, and those it may be taken over to. */
   modes: readonly [DeploymentMode, ...DeploymentMode[]];
@@ -43,6 +45,11 @@ export interface Removal extends ErrandBase {
   commits: readonly string[];
 }
 
+/** What was applied to a cluster, to be put back where somebody changed or deleted it. For clusters only. */
+export interface Restoration extends Delivery {
+  restores: true;
+}
+
 export type Errand = Delivery | Removal;
 
 export type DeliveryOutcome =
@@ -50,9 +57,13 @@ export type DeliveryOutcome =
   | { kind: 'delivered'; receipt: Receipt; message: string; manifest: string }
   /** It is not there any more, or never was. */
   | { kind: 'removed'; receipt: Receipt; message: string }
+  /** Of a restoration: nobody changed it. `intent` is that of what is there (`intentOf`, src/core/cluster-objects.ts). */
+  | { kind: 'intact'; intent: string }
+  /** Of a restoration: it is put back. `what` says what somebody had made of it, a clause. */
+  | { kind: 'restored'; what: string }
   /** It waits for people to merge it. */
   | { kind: 'proposed'; pullRequest: PullRequestReference; message: string }
-  /** People decided against it: by closing the request, or by making what is to be removed something else. */
+  /** People decided against it: by closing the request, or by making what is to be removed or put back something else. */
   | { kind: 'cancelled'; message: string }
   /** Ended before its turn: a newer rollout took its place. */
   | { kind: 'dropped' }
@@ -62,10 +73,13 @@ export type DeliveryOutcome =
 /** Asked right before anything leaves: which of these rollouts have not ended meanwhile. */
 export type StillWanted = (rolloutIds: readonly string[]) => Promise<ReadonlySet<string>>;
 
+/** Told once for each rollout id of a batch, as soon as it is so. */
+export type Settled = (rolloutId: string, outcome: DeliveryOutcome) => void;
+
 export interface DeliveryTarget {
   /**
    * Does a batch, what concerns one target in its order. Called by one caller at a time.
-   * @returns an outcome for each rollout id of the batch
+   * @throws what those fail with that have no outcome by then
    */
-  deliver(batch: readonly Errand[], stillWanted: StillWanted): Promise<Map<string, DeliveryOutcome>>;
+  deliver(batch: readonly Errand[], stillWanted: StillWanted, settled: Settled): Promise<void>;
 }

@@ -5,11 +5,14 @@ import type { PullRequests } from '../forge/forge.ts';
 import type { Store } from '../store/store.ts';
 import type { Log } from '../telemetry/log.ts';
 
-export interface CancelDeps {
-  store: Pick<Store, 'requests'>;
+export interface CloseRequestDeps {
   /** @returns where the pull requests to a GitOps repository of modelhook.yaml are; null: it has none */
   pullRequestsTo: (gitops: string) => { repository: string; pullRequests: PullRequests } | null;
   log: Log;
+}
+
+export interface CancelDeps extends CloseRequestDeps {
+  store: Pick<Store, 'requests'>;
 }
 
 /** How it went. `open` names a pull request that could not be closed, and says why. */
@@ -24,8 +27,12 @@ export type Cancel = (id: string, by: string) => Promise<Cancelled | null>;
 
 const COMMENT = 'Somebody cancelled the rollout that this request is for, so modelhook closes it.';
 
-export function createCancel({ store, pullRequestsTo, log }: CancelDeps): Cancel {
-  async function close({ id, plan, pullRequest }: Rollout): Promise<void> {
+/** What the log says of a request that could not be closed. */
+export const STAYS_OPEN = 'the pull request of a cancelled rollout stays open';
+
+/** @returns closes the request of a rollout that was cancelled, unless a newer one has taken it over */
+export function createCloseRequest({ pullRequestsTo, log }: CloseRequestDeps) {
+  return async ({ id, plan, pullRequest }: Rollout): Promise<void> => {
     const place = plan?.gitops && pullRequestsTo(plan.gitops);
     if (!pullRequest || !place) return;
     const { repository, pullRequests } = place;
@@ -40,8 +47,11 @@ export function createCancel({ store, pullRequestsTo, log }: CancelDeps): Cancel
       );
     await pullRequests.edit(repository, pullRequest.number, { state: 'closed' });
     log.info({ rollout: id, pullRequest: pullRequest.url }, 'pull request closed: its rollout was cancelled');
-  }
+  };
+}
 
+export function createCancel({ store, pullRequestsTo, log }: CancelDeps): Cancel {
+  const close = createCloseRequest({ pullRequestsTo, log });
   return async (id, by) => {
     // In this order: a rollout that still waits for the request would end as though people had closed it.
     const rollout = await store.requests.cancel(id, by);
@@ -53,10 +63,7 @@ export function createCancel({ store, pullRequestsTo, log }: CancelDeps): Cancel
     } catch (error) {
       const { label = '', url } = rollout.pullRequest ?? {};
       const reason = messageOf(error);
-      log.warn(
-        { rollout: id, pullRequest: url, reason },
-        'the pull request of a cancelled rollout stays open',
-      );
+      log.warn({ rollout: id, pullRequest: url, reason }, STAYS_OPEN);
       return { rollout, open: { label, reason } };
     }
   };

@@ -8,6 +8,7 @@
  *   deliver   manifest → a commit on the GitOps repository,       deliver.ts (delivery/gitops.ts)
  *             or a pull request there that people merge                      (delivery/pull-request.ts)
  *   observe   what the cluster shows → ready, or failed           observe.ts (core/observation.ts, core/readiness.ts)
+ *   heal      what others change in the cluster → as delivered    heal.ts (delivery/heal.ts), where the policy says so
  *   report    what is true now → status on the model commit       report.ts (core/commit-status.ts)
  *   list refs what no webhook told → events, from the beginning   list-refs.ts
  *
@@ -22,7 +23,9 @@ import type { Forge } from '../forge/forge.ts';
 import type { PolicySource } from '../policies/policies.ts';
 import type { Store } from '../store/store.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { CloseRequestDeps } from './cancel.ts';
 import { createDeliver } from './deliver.ts';
+import { createHeal } from './heal.ts';
 import { createListRefs } from './list-refs.ts';
 import { createMatch } from './match.ts';
 import { createObserve } from './observe.ts';
@@ -34,7 +37,7 @@ import { createPersist } from './retry.ts';
 import type { Stage } from './stage.ts';
 import { createWorker } from './worker.ts';
 
-export interface ControllerDeps {
+export interface ControllerDeps extends CloseRequestDeps {
   store: Store;
   forges: ReadonlyMap<string, Forge>;
   targets: ReadonlyMap<string, DeliveryTarget>;
@@ -78,13 +81,16 @@ export function createController(
   const observe = createObserve({ ...shared, wake: () => worker.wake() });
 
   const resolve = createResolve(shared);
-  const deliver = createDeliver(shared);
+  const busy = new Set<string>();
+  const deliver = createDeliver(shared, busy);
+  const heal = createHeal({ ...shared, wake: () => worker.wake() }, busy);
   const everything = (): readonly Stage[] => [
     createMatch({ ...shared, refreshPolicies: refresh.now }),
     resolve,
     createRemove(shared),
     deliver,
     observe,
+    heal,
     createReport(shared),
     createListRefs(shared),
   ];
@@ -94,6 +100,7 @@ export function createController(
     async start() {
       if (scope === 'everything') {
         refresh.start();
+        heal.start();
         // Refs may have moved, and pull requests been merged, while nobody listened.
         await store.repositories.scheduleListings('all');
         await store.rollouts.lookAtPullRequests('all');
@@ -104,6 +111,7 @@ export function createController(
     async stop(milliseconds) {
       refresh.stop();
       observe.stop();
+      heal.stop();
       const ended = await worker.stop(milliseconds);
       stopping.abort();
       return ended;

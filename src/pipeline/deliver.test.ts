@@ -5,6 +5,7 @@ import { policyText } from '../core/policy.fixture.ts';
 import type { Rollout } from '../core/rollout.ts';
 import { createFakeTarget } from '../delivery/target.fake.ts';
 import type { DeliveryOutcome, DeliveryTarget, Errand } from '../delivery/target.ts';
+import { FakePullRequests } from '../forge/pull-requests.fake.ts';
 import { createDeliver } from './deliver.ts';
 import {
   createSite,
@@ -46,11 +47,11 @@ function hold(site: Site, name: string): { begun: Promise<void>; letGo: () => vo
   const gate = Promise.withResolvers<void>();
   const batches: number[] = [];
   const held: DeliveryTarget = {
-    async deliver(batch, stillWanted) {
+    async deliver(batch, ...rest) {
       batches.push(batch.length);
       begun.resolve();
       await gate.promise;
-      return target.deliver(batch, stillWanted);
+      return target.deliver(batch, ...rest);
     },
   };
   site.targets.set(`gitops/${name}`, { ...target, ...held });
@@ -79,7 +80,6 @@ describe('a planned rollout', () => {
     const target: DeliveryTarget = {
       async deliver(batch) {
         told.push(...batch);
-        return new Map();
       },
     };
     await runStage(createDeliver({ ...site, targets: new Map([['gitops/fleet', target]]) }));
@@ -115,9 +115,9 @@ describe('a planned rollout', () => {
     const told: Errand[] = [];
     let outcome: DeliveryOutcome = { kind: 'proposed', pullRequest, message: 'Waiting for !12' };
     const target: DeliveryTarget = {
-      async deliver(batch) {
+      async deliver(batch, _stillWanted, settled) {
         told.push(...batch);
-        return new Map(batch.map(({ rolloutId }) => [rolloutId, outcome]));
+        for (const { rolloutId } of batch) settled(rolloutId, outcome);
       },
     };
     const deliver = createDeliver({ ...site, targets: new Map([['pull requests/fleet', target]]) });
@@ -151,6 +151,65 @@ describe('a planned rollout', () => {
       page: `https://modelhook.example.com/rollouts/${id}`,
       formerNames: [],
       decisions: expect.arrayContaining([expect.stringMatching(/./)]),
+    });
+  });
+
+  describe('by pull request that ends while the request is opened', () => {
+    /** @param ends what happens to it then; takes its id */
+    async function opened(ends: (site: Site, id: string) => Promise<unknown>) {
+      const site = await createSite();
+      const viaRequest = policyText({ delivery: { gitops: 'fleet', via: 'pullRequest' } });
+      site.policies.set = policySet('c0ffee', viaRequest);
+      const repository = 'plain:fleet';
+      const pullRequests = new FakePullRequests(() => true);
+      const target: DeliveryTarget = {
+        async deliver([errand], _stillWanted, settled) {
+          if (!errand) return;
+          const { rolloutId, page } = errand;
+          const draft = { head: 'modelhook/iris', base: 'main', title: 'iris', text: page };
+          const { number, label, url } = await pullRequests.open(repository, draft);
+          await ends(site, rolloutId);
+          settled(rolloutId, { kind: 'proposed', pullRequest: { number, label, url }, message: 'Waiting' });
+        },
+      };
+      const pullRequestsTo = () => ({ repository, pullRequests });
+      const targets = new Map([['pull requests/fleet', target]]);
+      const { id } = await planned(site);
+      const deliver = createDeliver({ ...site, targets, pullRequestsTo });
+      return { site, id, pullRequests, run: () => runStage(deliver), repository };
+    }
+    it('closes the request where it was cancelled, and says so there', async () => {
+      const { run, pullRequests, repository } = await opened((site, id) =>
+        site.store.requests.cancel(id, 'anna'),
+      );
+      await run();
+      expect(await pullRequests.get(repository, 1)).toMatchObject({ state: 'closed' });
+      expect(pullRequests.commentsOf(repository, 1)).toEqual([
+        'Somebody cancelled the rollout that this request is for, so modelhook closes it.',
+      ]);
+    });
+
+    it('leaves the request open where a newer rollout goes on with it', async () => {
+      const { run, pullRequests, repository, site, id } = await opened((on) =>
+        planned(on, 'ml/iris', 'v1.1.0'),
+      );
+      await run();
+      expect(await site.rollout(id)).toMatchObject({ phase: 'superseded' });
+      expect(await pullRequests.get(repository, 1)).toMatchObject({ state: 'open' });
+    });
+
+    it('stays cancelled where the forge cannot close the request, and the log names it', async () => {
+      const { run, pullRequests, site, id } = await opened(async (on, rollout) => {
+        await on.store.requests.cancel(rollout, 'anna');
+        pullRequests.failure = new Error('502 Bad Gateway');
+      });
+      await run();
+      expect(await site.rollout(id)).toMatchObject({ phase: 'cancelled' });
+      expect(site.log.lines.at(-1)).toMatchObject({
+        level: 'warn',
+        fields: { rollout: id, pullRequest: expect.any(String), reason: '502 Bad Gateway' },
+        message: 'the pull request of a cancelled rollout stays open',
+      });
     });
   });
 
@@ -235,6 +294,53 @@ describe('rollouts of one GitOps repository', () => {
     const { id } = await planned(site, 'ml/rose');
     await runStage(deliver);
     expect(await site.rollout(id)).toMatchObject({ phase: 'delivered' });
+  });
+});
+
+describe('what comes of a rollout', () => {
+  /** Two of one batch. The first is delivered at once; @param then what the target does after that. */
+  async function firstOfTwo(then: () => Promise<void>) {
+    const site = await createSite();
+    const first = await planned(site, 'ml/iris');
+    const second = await planned(site, 'ml/rose');
+    const target: DeliveryTarget = {
+      async deliver([errand], stillWanted, settled) {
+        if (errand) await site.fleet.deliver([errand], stillWanted, settled);
+        await then();
+      },
+    };
+    const deliver = createDeliver({ ...site, targets: new Map([['gitops/fleet', target]]) });
+    return { site, first, second, run: () => runStage(deliver) };
+  }
+
+  it('is stored as soon as it is told, though the batch goes on', async () => {
+    const stored = Promise.withResolvers<void>();
+    const { site, first, run } = await firstOfTwo(() => stored.promise);
+    const { advance } = site.store.rollouts;
+    site.store.rollouts.advance = async (...args) => advance(...args).finally(stored.resolve);
+    await run();
+    expect(await site.rollout(first.id)).toMatchObject({ phase: 'delivered' });
+  });
+
+  it('stays where the target breaks after it: only the others are tried again', async () => {
+    const { site, first, second, run } = await firstOfTwo(() => Promise.reject(new Error('no memory')));
+    await run();
+    expect(await site.rollout(first.id)).toMatchObject({ phase: 'delivered', attempts: 0 });
+    expect(await site.rollout(second.id)).toMatchObject({
+      stage: 'deliver',
+      attempts: 1,
+      message: 'Trying again: no memory',
+    });
+  });
+
+  it('that the target forgets is a mistake of ours, and it is tried again', async () => {
+    const { site, second, run } = await firstOfTwo(async () => {});
+    await run();
+    expect(await site.rollout(second.id)).toMatchObject({
+      stage: 'deliver',
+      attempts: 1,
+      message: expect.stringContaining('modelhook made a mistake'),
+    });
   });
 });
 

@@ -3,7 +3,7 @@
  * pull request comes by again: when a webhook tells of a change, and every interval all the same.
  */
 import type { Cluster } from '../cluster/cluster.ts';
-import { StalledError } from '../core/errors.ts';
+import { messageOf, StalledError } from '../core/errors.ts';
 import { beginObservation } from '../core/observation.ts';
 import { shortSha } from '../core/ref-event.ts';
 import {
@@ -14,8 +14,9 @@ import {
   type Rollout,
   type Target,
 } from '../core/rollout.ts';
-import type { DeliveryOutcome, DeliveryTarget, Errand } from '../delivery/target.ts';
+import type { DeliveryOutcome, DeliveryTarget, Errand, StillWanted } from '../delivery/target.ts';
 import type { RolloutChange } from '../store/store.ts';
+import { type CloseRequestDeps, createCloseRequest, STAYS_OPEN } from './cancel.ts';
 import { type SettleDeps, settleFailure } from './retry.ts';
 import type { Stage } from './stage.ts';
 
@@ -27,7 +28,7 @@ const GATHER = 2000;
 /** Bounds what one batch holds in memory. */
 const BATCH = 1000;
 
-export interface DeliverDeps extends SettleDeps {
+export interface DeliverDeps extends SettleDeps, CloseRequestDeps {
   /** By destination (core/rollout.ts). */
   targets: ReadonlyMap<string, DeliveryTarget>;
   /** By name: those that can be watched. What is delivered to others ends with that. */
@@ -41,23 +42,34 @@ export interface DeliverDeps extends SettleDeps {
 /** Without a manifest it removes what is there. */
 type Planned = Rollout & { plan: PlanSummary; target: Target };
 
-export function createDeliver(deps: DeliverDeps): Stage {
+/** @param busy destinations with a batch on its way: the next one waits, and grows meanwhile */
+export function createDeliver(deps: DeliverDeps, busy = new Set<string>()): Stage {
   const { store, targets, clusters, interval, persist, now, log } = deps;
-  /** Targets with a batch on its way: the next one waits, and grows meanwhile. */
-  const busy = new Set<string>();
+  const closeRequest = createCloseRequest(deps);
   /** When the last batch began. */
   let began = 0;
 
   async function deliver(destination: string, batch: readonly Planned[]): Promise<void> {
+    const open = new Map(batch.map((rollout) => [rollout.id, rollout]));
+    const settling: Promise<void>[] = [];
+    const settled = (id: string, outcome?: DeliveryOutcome): void => {
+      const rollout = open.get(id);
+      if (!rollout) return;
+      open.delete(id);
+      const work = settle(rollout, outcome).catch((error) => settleFailure(deps, rollout, error));
+      // It is heard of below, once all are there.
+      work.catch(() => {});
+      settling.push(work);
+    };
+    const stillWanted: StillWanted = (ids) => persist(() => store.rollouts.stillWanted(ids));
+    let failure: DeliveryOutcome | undefined;
     try {
-      const outcomes = await targetOf(destination, batch).deliver(await errandsOf(batch), (ids) =>
-        persist(() => store.rollouts.stillWanted(ids)),
-      );
-      await Promise.all(batch.map((rollout) => settle(rollout, outcomes.get(rollout.id))));
+      await targetOf(destination, batch).deliver(await errandsOf(batch), stillWanted, settled);
     } catch (error) {
-      // Targets give each delivery its outcome; what one throws all the same is the whole batch's.
-      await Promise.all(batch.map((rollout) => settleFailure(deps, rollout, error)));
+      failure = { kind: 'failed', error };
     }
+    for (const id of open.keys()) settled(id, failure);
+    await Promise.all(settling);
   }
 
   function targetOf(destination: string, [first]: readonly Planned[]): DeliveryTarget {
@@ -125,7 +137,8 @@ export function createDeliver(deps: DeliverDeps): Stage {
       case 'proposed': {
         const { pullRequest, message } = outcome;
         const again = { attempts: 0, waitingSince: null, dueAt: now() + interval };
-        await advance({ pullRequest, message, ...again });
+        const waiting = await advance({ pullRequest, message, ...again });
+        if (!waiting) await withdraw({ ...rollout, pullRequest });
         return;
       }
       case 'cancelled':
@@ -140,6 +153,16 @@ export function createDeliver(deps: DeliverDeps): Stage {
         // A target that forgets one would leave it leased for as long as this process lives.
         await settleFailure(deps, rollout, new TypeError(`the target gave rollout ${rollout.id} no outcome`));
     }
+  }
+
+  /** A rollout that was cancelled while its request was made leaves none behind; a newer one goes on with the request. */
+  async function withdraw(rollout: Rollout): Promise<void> {
+    const { id, pullRequest } = rollout;
+    const stored = await persist(() => store.rollouts.get(id));
+    if (stored?.phase !== 'cancelled') return;
+    await closeRequest(rollout).catch((error) =>
+      log.warn({ rollout: id, pullRequest: pullRequest?.url, reason: messageOf(error) }, STAYS_OPEN),
+    );
   }
 
   return {
@@ -162,12 +185,13 @@ export function createDeliver(deps: DeliverDeps): Stage {
 }
 
 /** Every rollout in this stage is: plan and target are stored together, and the manifest with them where there is one. */
-const isPlanned = (rollout: Rollout): rollout is Planned =>
+export const isPlanned = (rollout: Rollout): rollout is Planned =>
   rollout.plan !== null &&
   rollout.target !== null &&
   (rollout.manifest === null) === (rollout.plan.removes !== undefined);
 
-function errandOf(rollout: Planned, publicUrl: string, formerNames: readonly string[]): Errand {
+/** @param formerNames of its repository */
+export function errandOf(rollout: Planned, publicUrl: string, formerNames: readonly string[]): Errand {
   const { id, repository, sha, revision, policy, policyRevision, environment, target, manifest, plan } =
     rollout;
   const errand = {
@@ -187,10 +211,10 @@ function errandOf(rollout: Planned, publicUrl: string, formerNames: readonly str
     target,
     path: plan.path,
   };
-  const { adopt, updateExisting, modes, removes } = plan;
+  const { adopt, selfHeal = false, updateExisting, modes, removes } = plan;
   return manifest === null
     ? { ...errand, manifest, commits: removes ?? [] }
-    : { ...errand, manifest, adopt, updateExisting, modes };
+    : { ...errand, manifest, adopt, selfHeal, updateExisting, modes };
 }
 
 /** What led to a rollout, one sentence. */

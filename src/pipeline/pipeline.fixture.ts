@@ -13,6 +13,7 @@ import type { PoliciesStatus, PolicySource } from '../policies/policies.ts';
 import { createSqlStore } from '../store/sql.ts';
 import { type Store, StoreUnavailableError } from '../store/store.ts';
 import type { Log } from '../telemetry/log.ts';
+import type { ControllerDeps } from './controller.ts';
 import { createMatch } from './match.ts';
 import { createPersist, type SettleDeps } from './retry.ts';
 import type { Stage } from './stage.ts';
@@ -81,6 +82,8 @@ export interface Site extends SettleDeps {
   configRef: typeof CONFIG;
   publicUrl: () => string;
   pullRequestsIn: (repository: string) => string[];
+  /** None. */
+  pullRequestsTo: ControllerDeps['pullRequestsTo'];
   concurrency: number;
   interval: number;
   /** A webhook tells where a ref went. @returns the event it made */
@@ -137,6 +140,7 @@ export async function createSite(file = ':memory:'): Promise<Site> {
     configRef: CONFIG,
     publicUrl: () => 'https://modelhook.example.com',
     pullRequestsIn: (repository) => (repository === 'plain:fleet' ? ['pull requests/fleet'] : []),
+    pullRequestsTo: () => null,
     concurrency: 4,
     interval: 10 * MINUTE,
     async tell(move) {

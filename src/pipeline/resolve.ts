@@ -139,7 +139,8 @@ export function createResolve(deps: ResolveDeps): Stage {
     const kserve = kserveIn(place, known);
     const { runtimes = null, knative = null } = known ?? {};
     const made = whereKnown(policy, known, () => makePlan({ ...input, kserve, runtimes, knative }));
-    const { target, gitops, via, path, adopt, updateExisting, modes, why, readiness, decisions } = made;
+    const { target, gitops, via, path, adopt, selfHeal, updateExisting, modes, why, readiness, decisions } =
+      made;
     if (gitops === null && !known)
       throw new StalledError(
         `policy "${policy.name}" applies to cluster "${target.cluster}", which this controller cannot reach`,
@@ -155,7 +156,10 @@ export function createResolve(deps: ResolveDeps): Stage {
       sha,
       policyRevision: policySet.revision,
       target,
-      plan: { gitops, via, path, adopt, updateExisting, modes, why, readiness, decisions, warnings },
+      plan: {
+        ...{ gitops, via, path, adopt, updateExisting, modes, why, readiness, decisions, warnings },
+        ...(selfHeal && { selfHeal }),
+      },
       manifest,
     };
   }
