@@ -229,6 +229,14 @@ describe('a stage that yields', () => {
     expect(report.begun).toBe(1);
   });
 
+  it('does not wait for one without a bound, however much that has to do', async () => {
+    const observe = new FakeStage('observe', { concurrency: Number.POSITIVE_INFINITY, due: 500 });
+    const report = new FakeStage('report', { yields: true, due: 1 });
+    workerOf(observe, report).worker.start();
+    await settle();
+    expect([observe.begun, report.begun]).toEqual([500, 1]);
+  });
+
   it('is not waited for: one that does not yield goes on beside a full one', async () => {
     const { resolve } = busyAndYielding();
     const deliver = new FakeStage('deliver', { due: 1 });

@@ -1,10 +1,12 @@
 /** `npm run bench`: how fast the path is, beside what people do without modelhook, in one run on one machine. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ControllerSite, ended, fleetLog, makeControllerSite, until } from '../controller-site.ts';
 import { measureMatching } from './matching.ts';
+import { memory } from './memory.ts';
 import { measureValidating } from './validating.ts';
+import { measureWatching } from './watching.ts';
 
 const ONE_BY_ONE = 40;
 const AT_ONCE = 1000;
@@ -110,18 +112,6 @@ function commitByHand(site: ControllerSite, index: number): number {
 const commits = ({ fleet }: ControllerSite): number =>
   Number(execFileSync('git', ['--git-dir', fleet, 'rev-list', '--count', 'main'], { encoding: 'utf8' }));
 
-/** Resident memory now and at most so far, where the system tells. */
-function memory(pid: number | undefined): string {
-  try {
-    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-    const megabytes = (field: string) =>
-      Math.round(Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1]) / 1024);
-    return `${megabytes('VmRSS')} MB resident, at most ${megabytes('VmHWM')} MB`;
-  } catch {
-    return 'resident memory unknown';
-  }
-}
-
 measureMatching(say);
 measureValidating(say);
 const site = await makeControllerSite();
@@ -130,3 +120,4 @@ try {
 } finally {
   await site.remove();
 }
+await measureWatching(say);

@@ -28,6 +28,7 @@ export interface KServeController {
 
 /** Objects of a list do not say theirs. */
 const KIND = { apiVersion: 'serving.kserve.io/v1beta1', kind: 'InferenceService' };
+const COMPONENTS = ['predictor', 'transformer'] as const;
 const SERVICE_LABEL = 'serving.kserve.io/inferenceservice';
 
 export function startKServeController(namespace: string): KServeController {
@@ -52,8 +53,10 @@ export function startKServeController(namespace: string): KServeController {
     if (service === undefined || textIn(service, 'metadata', 'deletionTimestamp') !== null) return;
     const fault = faults.get(name);
     if (fault) return misbehave(service, fault);
-    await put(deploymentOf(service), 'kserve');
-    await putStatus(service, statusOf(service, deployments.get(name)));
+    const components = COMPONENTS.filter((component) => component in objectIn(service, 'spec'));
+    for (const component of components) await put(deploymentOf(service, component), 'kserve');
+    const made = components.map((component) => deployments.get(`${name}-${component}`));
+    await putStatus(service, statusOf(service, made));
   }
 
   const watch = (what: typeof DEPLOYMENTS, take: (object: JsonObject, isGone: boolean) => void) =>
@@ -78,13 +81,13 @@ export function startKServeController(namespace: string): KServeController {
 
   const keep = (
     objects: Map<string, JsonObject>,
-    name: string,
+    service: string,
     object: JsonObject,
     isGone: boolean,
   ): void => {
-    if (isGone) objects.delete(name);
-    else objects.set(name, object);
-    retry(name);
+    if (isGone) objects.delete(nameOf(object));
+    else objects.set(nameOf(object), object);
+    retry(service);
   };
   const watches = [
     watch(INFERENCE_SERVICES, (object, isGone) => keep(services, nameOf(object), object, isGone)),
@@ -135,22 +138,22 @@ function ownerOf(service: JsonObject): JsonObject {
   return { ...KIND, name: nameOf(service), uid, controller: true, blockOwnerDeletion: true };
 }
 
-/** KServe copies what is on the service, and on its predictor, to the pods (trace create-ready). */
-function deploymentOf(service: JsonObject): JsonObject {
-  const name = `${nameOf(service)}-predictor`;
+/** KServe copies what is on the service, and on its component, to the pods (trace create-ready). */
+function deploymentOf(service: JsonObject, component: (typeof COMPONENTS)[number]): JsonObject {
+  const name = `${nameOf(service)}-${component}`;
   const app = `isvc.${name}`;
   const namespace = textIn(service, 'metadata', 'namespace');
   const uri = textIn(service, 'spec', 'predictor', 'model', 'storageUri') ?? '';
   const labels = {
     ...objectIn(service, 'metadata', 'labels'),
-    ...objectIn(service, 'spec', 'predictor', 'labels'),
+    ...objectIn(service, 'spec', component, 'labels'),
     app,
-    component: 'predictor',
+    component,
     [SERVICE_LABEL]: nameOf(service),
   };
   const annotations = {
     ...objectIn(service, 'metadata', 'annotations'),
-    ...objectIn(service, 'spec', 'predictor', 'annotations'),
+    ...objectIn(service, 'spec', component, 'annotations'),
     'internal.serving.kserve.io/storage-initializer-sourceuri': uri,
   };
   const model = {
@@ -168,7 +171,7 @@ function deploymentOf(service: JsonObject): JsonObject {
     kind: 'Deployment',
     metadata: { name, namespace, labels, annotations, ownerReferences: [ownerOf(service)] },
     spec: {
-      replicas: numberIn(service, 'spec', 'predictor', 'minReplicas') ?? 1,
+      replicas: numberIn(service, 'spec', component, 'minReplicas') ?? 1,
       selector: { matchLabels: { app } },
       strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: '25%', maxUnavailable: '25%' } },
       template: {
@@ -179,12 +182,13 @@ function deploymentOf(service: JsonObject): JsonObject {
   };
 }
 
-/** Of the Deployment as it was seen last: of the old one where it was updated just now. */
-function statusOf(service: JsonObject, deployment: JsonObject | undefined): JsonObject {
+/** Of the Deployments as they were seen last, the predictor's first: of the old ones where they were updated just now. */
+function statusOf(service: JsonObject, deployments: readonly (JsonObject | undefined)[]): JsonObject {
   const name = nameOf(service);
   const namespace = textIn(service, 'metadata', 'namespace');
+  const [deployment] = deployments;
   const available = conditionIn(deployment, 'Available');
-  const isReady = available?.status === 'True';
+  const isReady = deployments.every((each) => conditionIn(each, 'Available')?.status === 'True');
   const ready = isReady ? { status: 'True' } : { status: 'False', reason: 'Predictor ingress not created' };
   const predictor = isReady
     ? { status: 'True', reason: 'NewReplicaSetAvailable' }

@@ -47,6 +47,10 @@ const PLURALS: Readonly<Record<string, string>> = {
   Deployment: 'deployments',
   InferenceService: 'inferenceservices',
   ServingRuntime: 'servingruntimes',
+  Secret: 'secrets',
+  ResourceQuota: 'resourcequotas',
+  ValidatingAdmissionPolicy: 'validatingadmissionpolicies',
+  ValidatingAdmissionPolicyBinding: 'validatingadmissionpolicybindings',
 };
 
 /** @returns the path of an object */
@@ -71,13 +75,20 @@ export async function putFile(file: string): Promise<void> {
   for (const document of parseAllDocuments(readFileSync(file, 'utf8'))) await put(document.toJS());
 }
 
-/** @returns a token of the service account that deploy/ makes */
-export async function tokenOf(account = 'modelhook', namespace = 'modelhook'): Promise<string> {
+/**
+ * @param secret it ends with this Secret; undefined: it lasts as long as the account
+ * @returns a token of the service account that deploy/ makes
+ */
+export async function tokenOf(
+  account = 'modelhook',
+  namespace = 'modelhook',
+  secret?: string,
+): Promise<string> {
   const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`;
   const made = await ask('POST', path, {
     apiVersion: 'authentication.k8s.io/v1',
     kind: 'TokenRequest',
-    spec: {},
+    spec: secret === undefined ? {} : { boundObjectRef: { apiVersion: 'v1', kind: 'Secret', name: secret } },
   });
   return (made['status'] as { token: string }).token;
 }
@@ -88,7 +99,11 @@ export const CA = resolve(dirname(REAL_KUBECONFIG), CLUSTER['certificate-authori
 
 /** @returns a kubeconfig with a token, for the cluster or what stands before it */
 export function kubeconfigFor(token: string, server = SERVER): string {
-  const file = join(mkdtempSync(join(tmpdir(), 'modelhook-real-')), 'kubeconfig');
+  return writeKubeconfig(join(mkdtempSync(join(tmpdir(), 'modelhook-real-')), 'kubeconfig'), token, server);
+}
+
+/** @returns the file, written anew */
+export function writeKubeconfig(file: string, token: string, server = SERVER): string {
   const cluster = { server, 'certificate-authority': CA };
   writeFileSync(
     file,

@@ -2,157 +2,73 @@
  * The whole controller, a process of its own, from the tag to the status on the commit: on a real control plane, under the
  * rights that deploy/ gives. A stand-in plays KServe's controller; nodes without kubelets say how pods fare.
  */
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { parse, parseAllDocuments } from 'yaml';
+import { parse } from 'yaml';
 import { checkCluster } from '../../src/cli/doctor-clusters.ts';
-import { SILENT_LOG } from '../../src/cluster/cluster.fixture.ts';
 import type { Cluster } from '../../src/cluster/cluster.ts';
-import { createKubernetesCluster } from '../../src/cluster/kubernetes.ts';
 import { conditionIn, countIn, itemsIn, textIn } from '../../src/core/cluster-fields.ts';
 import { SPEC_HASH } from '../../src/core/inference-service.ts';
 import { type JsonObject, valueAt } from '../../src/core/json.ts';
 import { type ControllerSite, ended, makeControllerSite, until } from '../controller-site.ts';
 import { GitRepository } from '../git-repository.ts';
 import { type KServeController, startKServeController } from './kserve-controller.ts';
+import { ask, put, REAL_KUBECONFIG, SKIPPED } from './real-cluster.ts';
 import {
-  ask,
-  kubeconfigFor,
-  makeNamespace,
-  put,
-  REAL_KUBECONFIG,
-  remove,
-  SKIPPED,
-  tokenOf,
-} from './real-cluster.ts';
+  clusterOf,
+  grantOf,
+  openNamespaces,
+  putGrant,
+  type Rollouts,
+  removeGrant,
+  removeNamespace,
+  rolloutsOf,
+  serviceIn,
+  servingPolicy,
+} from './serving-site.ts';
 
 const NAMESPACE = 'serving';
 const DOOMED = 'serving-doomed';
-/** Of its own: other tests make and remove what is in deploy/ under its names. */
-const ACCOUNT = 'modelhook-serving';
-const RBAC = resolve(import.meta.dirname, '../../deploy/rbac.yaml');
-
-const rbac = (): JsonObject[] =>
-  parseAllDocuments(readFileSync(RBAC, 'utf8')).map((document) =>
-    JSON.parse(JSON.stringify(document.toJS()).replaceAll('"modelhook"', `"${ACCOUNT}"`)),
-  );
-
-interface PolicyTraits {
-  namespace?: string;
-  /** What becomes of the pods (the annotation of the nodes). */
-  fate?: string;
-  delivery?: string;
-  repositories?: string;
-}
-
-/** Each deploys tags of its own name, all to the same targets. */
-const policy = (
-  name: string,
-  { namespace = NAMESPACE, fate, delivery = 'apply: true', repositories = 'ml/*' }: PolicyTraits = {},
-): string => `apiVersion: modelhook.dev/v1alpha1
-kind: DeploymentPolicy
-metadata: { name: ${name} }
-spec:
-  match: { repositories: ["plain:${repositories}"], tags: ["${name}-*"] }
-  target: { cluster: real, namespace: ${namespace} }
-  modelFormat: { name: sklearn, version: "1" }
-  runtime: { name: kserve-sklearnserver }
-  storage: { uri: "s3://models/\${repository.path}/\${sha}" }
-  resources: { requests: { cpu: 100m, memory: 64Mi }, limits: { cpu: 100m, memory: 64Mi } }
-  ${fate === undefined ? '' : `pod: { annotations: { test.modelhook.dev/fate: ${fate} } }`}
-  readiness: { grace: { imagePull: 1s, invalidSpec: 1s } }
-  delivery: { ${delivery} }
-`;
 
 const POLICIES = [
-  policy('good'),
-  policy('slow', { fate: 'slow' }),
-  policy('broken', { fate: 'image' }),
-  policy('doomed', { fate: 'never', namespace: DOOMED }),
-  policy('fleet', { repositories: 'gitops/*', delivery: 'gitops: fleet' }),
+  servingPolicy('good', { namespace: NAMESPACE }),
+  servingPolicy('slow', { namespace: NAMESPACE, fate: 'slow' }),
+  servingPolicy('broken', { namespace: NAMESPACE, fate: 'image' }),
+  servingPolicy('doomed', { namespace: DOOMED, fate: 'never' }),
+  servingPolicy('fleet', { namespace: NAMESPACE, repositories: 'gitops/*', delivery: 'gitops: fleet' }),
 ].join('---\n');
-
-interface RolloutJson {
-  phase: string;
-  message: string;
-  revision: string;
-  sha: string;
-  endpoints: { internal: string | null; external: string | null };
-  receipt: { commit: string | null; path: string | null } | null;
-  transitions: { phase: string; message: string; at: string }[];
-}
 
 describe.skipIf(!REAL_KUBECONFIG)(`from the tag until it serves, on a real cluster${SKIPPED}`, () => {
   let site: ControllerSite;
   let kserve: KServeController;
   let cluster: Cluster;
   let controller: Awaited<ReturnType<ControllerSite['start']>>;
+  let push: Rollouts['push'];
+  let untilPhase: Rollouts['untilPhase'];
+  let untilSaid: Rollouts['untilSaid'];
+  let untilStatus: Rollouts['untilStatus'];
+  const grant = grantOf('modelhook-serving');
 
   beforeAll(async () => {
-    // One that an earlier run removed may still be on its way out.
-    for (const name of ['kserve', NAMESPACE, DOOMED])
-      await until(async () => textIn(await makeNamespace(name), 'status', 'phase') === 'Active');
-    for (const document of rbac()) await put(document);
-    const access = { file: kubeconfigFor(await tokenOf(ACCOUNT, ACCOUNT)) };
-    cluster = createKubernetesCluster({
-      name: 'real',
-      access,
-      namespaces: [],
-      log: SILENT_LOG,
-      now: Date.now,
-    });
-    // An API server learns of new roles a moment later.
-    await until(async () => (await cluster.reviewer.missingRights()).length === 0);
+    await openNamespaces('kserve', NAMESPACE, DOOMED);
+    const file = await putGrant(grant);
+    cluster = clusterOf(file);
     kserve = startKServeController(NAMESPACE);
     site = await makeControllerSite({
       policy: POLICIES,
-      config: { clusters: { real: { kubeconfig: access } } },
+      config: { clusters: { real: { kubeconfig: { file } } } },
     });
+    ({ push, untilPhase, untilSaid, untilStatus } = rolloutsOf(site));
     controller = await site.start();
   });
   afterAll(async () => {
     await site.remove();
     await kserve.stop();
-    for (const object of rbac()) await remove(object);
-    for (const name of [NAMESPACE, DOOMED])
-      await remove({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
+    await removeGrant(grant);
+    for (const name of [NAMESPACE, DOOMED]) await removeNamespace(name);
   });
   afterEach(() => kserve.faults.clear());
 
-  const push = async (path: string, tag: string): Promise<void> => {
-    const sha = await site.tag(path, tag);
-    expect(await site.deliver(path, `refs/tags/${tag}`, sha, `${path}/${tag}`)).toBe(202);
-  };
-  const rollout = async (path: string, tag: string): Promise<RolloutJson | undefined> => {
-    const response = await fetch(`${site.url}/api/v1/rollouts?repository=plain:${path}`).catch(() => null);
-    const items: RolloutJson[] = response?.ok ? JSON.parse(await response.text()).items : [];
-    return items.find(({ revision }) => revision === tag);
-  };
-  const untilIt = async (
-    path: string,
-    tag: string,
-    holds: (rollout: RolloutJson) => boolean,
-  ): Promise<RolloutJson> => {
-    let found: RolloutJson | undefined;
-    await until(async () => {
-      found = await rollout(path, tag);
-      return found !== undefined && holds(found);
-    });
-    if (found === undefined) throw new Error('there is no rollout');
-    return found;
-  };
-  const untilPhase = (path: string, tag: string, phase: string): Promise<RolloutJson> =>
-    untilIt(path, tag, (found) => found.phase === phase);
-  /** The line of the commit that plain Git keeps as its status. */
-  const untilStatus = (path: string, { sha }: RolloutJson, text: string): Promise<void> =>
-    until(async () => {
-      const repository = GitRepository.open(site.repository(path));
-      if (repository.read('refs/notes/modelhook') === null) return false;
-      return repository.git(['notes', '--ref=refs/notes/modelhook', 'show', sha]).includes(text);
-    });
-  const service = (name: string): Promise<JsonObject> =>
-    ask('GET', `/apis/serving.kserve.io/v1beta1/namespaces/${NAMESPACE}/inferenceservices/${name}`);
+  const service = (name: string): Promise<JsonObject> => serviceIn(NAMESPACE, name);
   const hashOf = (object: JsonObject): string | null =>
     textIn(object, 'spec', 'predictor', 'annotations', SPEC_HASH);
   const podsOf = async (name: string): Promise<JsonObject[]> => {
@@ -203,9 +119,7 @@ describe.skipIf(!REAL_KUBECONFIG)(`from the tag until it serves, on a real clust
     await push('ml/update', 'good-1');
     await untilPhase('ml/update', 'good-1', 'ready');
     await push('ml/update', 'slow-1');
-    const waiting = await untilIt('ml/update', 'slow-1', ({ message }) =>
-      message.startsWith('0 of 1 new pod ready'),
-    );
+    const waiting = await untilSaid('ml/update', 'slow-1', /^0 of 1 new pod ready/);
     expect(waiting.phase).toBe('delivered');
     const meanwhile = await service('update');
     expect(conditionIn(meanwhile, 'Ready')?.status).toBe('True');
@@ -234,9 +148,7 @@ describe.skipIf(!REAL_KUBECONFIG)(`from the tag until it serves, on a real clust
   it('waits in words for the GitOps agent, and then for the model', async () => {
     await site.makeModels(['gitops/rose']);
     await push('gitops/rose', 'fleet-1');
-    const waiting = await untilIt('gitops/rose', 'fleet-1', ({ message }) =>
-      message.startsWith('waiting for the GitOps agent'),
-    );
+    const waiting = await untilSaid('gitops/rose', 'fleet-1', /^waiting for the GitOps agent/);
     const { commit, path } = waiting.receipt ?? {};
     expect(waiting.message).toBe(`waiting for the GitOps agent to apply ${commit?.slice(0, 7)}`);
     expect(waiting.transitions.find(({ phase }) => phase === 'delivered')?.message).toBe(
@@ -246,6 +158,24 @@ describe.skipIf(!REAL_KUBECONFIG)(`from the tag until it serves, on a real clust
     await put(parse(fleet.git(['show', `${commit}:${path}`])), 'gitops-agent');
     const ready = await untilPhase('gitops/rose', 'fleet-1', 'ready');
     await untilStatus('gitops/rose', ready, `modelhook/fleet\tsuccess\t${ready.message}`);
+  });
+
+  it('waits for a transformer that an overlay of the GitOps agent adds', async () => {
+    await site.makeModels(['gitops/lily']);
+    await push('gitops/lily', 'fleet-1');
+    const { receipt } = await untilSaid('gitops/lily', 'fleet-1', /^waiting for the GitOps agent/);
+    const manifest = parse(
+      GitRepository.open(site.fleet).git(['show', `${receipt?.commit}:${receipt?.path}`]),
+    );
+    const transformer = {
+      minReplicas: 1,
+      annotations: { 'test.modelhook.dev/fate': 'slow' },
+      containers: [{ name: 'kserve-container', image: 'transformer' }],
+    };
+    await put({ ...manifest, spec: { ...manifest.spec, transformer } }, 'gitops-agent');
+    await untilSaid('gitops/lily', 'fleet-1', /^transformer: 0 of 1 new pod ready/);
+    const ready = await untilPhase('gitops/lily', 'fleet-1', 'ready');
+    await untilStatus('gitops/lily', ready, `modelhook/fleet\tsuccess\t${ready.message}`);
   });
 
   it('goes on where it was after it was killed, and delivers nothing twice', async () => {
@@ -291,7 +221,7 @@ describe.skipIf(!REAL_KUBECONFIG)(`from the tag until it serves, on a real clust
     await site.makeModels(['ml/doomed']);
     await push('ml/doomed', 'doomed-1');
     await untilPhase('ml/doomed', 'doomed-1', 'delivered');
-    await remove({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: DOOMED } });
+    await removeNamespace(DOOMED);
     const failed = await untilPhase('ml/doomed', 'doomed-1', 'failed');
     expect(failed.message).toMatch(/namespace serving-doomed|from namespace serving-doomed/);
     await push('ml/doomed', 'doomed-2');
