@@ -23,6 +23,10 @@ export function findLive(wanted: Wanted, seen: Seen, patience: Patience): Live {
   return live.stopped ? { live: null, failure: stopped(live) } : { live };
 }
 
+/** A watch may lag behind what was applied by this much, however short the graces of the policy are. */
+const LAG = 10_000;
+const lagOf = ({ readiness }: Wanted): number => Math.max(LAG, readiness.grace.invalidSpec);
+
 function gone(wanted: Wanted, seen: Seen, patience: Patience): Live {
   const { name, namespace } = wanted.target;
   const isLost = seen.namespace === 'absent' || seen.namespace === 'terminating';
@@ -34,9 +38,8 @@ function gone(wanted: Wanted, seen: Seen, patience: Patience): Live {
       live: null,
       waiting: agentAwaited(wanted, isLost ? `namespace ${namespace} does not exist` : null),
     };
-  const { invalidSpec } = wanted.readiness.grace;
   const isDeleting = seen.inferenceService !== null;
-  if (!wasOurs && !isDeleting && !patience.exceeded('missing', invalidSpec))
+  if (!wasOurs && !isDeleting && !patience.exceeded('missing', lagOf(wanted)))
     return { live: null, waiting: `waiting for ${name} to appear in the cluster` };
   const reason = isDeleting
     ? `somebody is deleting ${name} from namespace ${namespace}`
@@ -54,8 +57,8 @@ function gone(wanted: Wanted, seen: Seen, patience: Patience): Live {
 }
 
 /** Putting it back takes a moment. What takes longer is refused, or undone again and again. */
-const isPutBack = ({ putsBack, readiness }: Wanted, patience: Patience): boolean =>
-  putsBack && !patience.exceeded('putBack', readiness.grace.invalidSpec);
+const isPutBack = (wanted: Wanted, patience: Patience): boolean =>
+  wanted.putsBack && !patience.exceeded('putBack', lagOf(wanted));
 
 const NOT_PUT_BACK = 'see in the timeline of the rollout why it is not put back';
 
@@ -82,7 +85,7 @@ function notOurs(wanted: Wanted, difference: string, patience: Patience): Live {
     if (wanted.via === 'gitops')
       return { live: null, waiting: agentAwaited(wanted, difference.replace(/^it/, `${name} still`)) };
     // The watch may lag behind the apply, but not for long.
-    if (!patience.exceeded('notOurs', wanted.readiness.grace.invalidSpec))
+    if (!patience.exceeded('notOurs', lagOf(wanted)))
       return { live: null, waiting: `waiting for ${name} to show what was applied` };
   }
   const reason = `somebody else changed ${name} after it was delivered: ${difference}`;

@@ -24,6 +24,7 @@ import type { PolicySource } from '../policies/policies.ts';
 import type { Store } from '../store/store.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { CloseRequestDeps } from './cancel.ts';
+import { createClusterReturn } from './cluster-return.ts';
 import { createDeliver } from './deliver.ts';
 import { createHeal } from './heal.ts';
 import { createListRefs } from './list-refs.ts';
@@ -79,6 +80,7 @@ export function createController(
   const refresh = createPolicyRefresh({ policies, store, log, interval, changed: () => worker.wake() });
   const shared = { ...deps, persist };
   const observe = createObserve({ ...shared, wake: () => worker.wake() });
+  const clusterReturn = createClusterReturn(shared);
 
   const resolve = createResolve(shared);
   const busy = new Set<string>();
@@ -106,11 +108,13 @@ export function createController(
         await store.rollouts.lookAtPullRequests('all');
       }
       observe.start();
+      clusterReturn.start();
       worker.start();
     },
     async stop(milliseconds) {
       refresh.stop();
       observe.stop();
+      clusterReturn.stop();
       heal.stop();
       const ended = await worker.stop(milliseconds);
       stopping.abort();

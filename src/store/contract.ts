@@ -693,6 +693,23 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         expect(await claimed(10, { destinations: [] })).toEqual(['v1', 'v3']);
       });
 
+      it('takes at once what failed at a destination that is back, and nothing that waits elsewhere', async () => {
+        const failing = { message: 'Trying again', attempts: 3, dueAt: NOON + 300_000 };
+        for (const [tag, change] of [
+          ['v1', failing],
+          ['v2', failing],
+          ['v3', { message: 'Waiting', dueAt: NOON + 300_000 }],
+        ] as const) {
+          const { id } = await one(rollOut(store, { tag }));
+          const gitops = tag === 'v2' ? 'fleet' : null;
+          await store.rollouts.advance(id, planned({ ...TARGET, name: tag }, { gitops }));
+          await store.rollouts.advance(id, change);
+        }
+        expect(await claimed()).toEqual([]);
+        await store.rollouts.tryAgain('apply/prod');
+        expect(await claimed()).toEqual(['v1']);
+      });
+
       it('takes what waits for its pull request as soon as somebody tells of it, also during a look at it', async () => {
         const pullRequest = {
           number: 7,

@@ -57,6 +57,17 @@ export function createRolloutStore({ db, write, now, instance, changed }: SqlCon
       changed();
     },
 
+    async tryAgain(destination) {
+      await db
+        .updateTable('rollouts')
+        .set({ due_at: now() })
+        .where('stage', '=', 'deliver')
+        .where('destination', '=', destination)
+        .where('attempts', '>', 0)
+        .execute();
+      changed();
+    },
+
     async stillWanted(ids) {
       if (ids.length === 0) return new Set();
       const rows = await db

@@ -217,6 +217,8 @@ export interface RolloutStore {
    * seconds after they were looked at last.
    */
   lookAtPullRequests(destinations: readonly string[] | 'all'): Promise<void>;
+  /** Makes deliveries to a destination due that have failed so far, since what they failed for may be over. */
+  tryAgain(destination: string): Promise<void>;
   /**
    * @param removal a rollout of the stage `remove`
    * @returns null where its policy has brought nothing anywhere for the ref; `unplanned` while that is not known, for an

@@ -1,0 +1,35 @@
+import { describe, expect, it } from 'vitest';
+import { FakeCluster } from '../cluster/cluster.fake.ts';
+import { createClusterReturn } from './cluster-return.ts';
+import { fakeLog } from './pipeline.fixture.ts';
+
+function site() {
+  const cluster = new FakeCluster();
+  const asked: string[] = [];
+  const rollouts = { tryAgain: async (destination: string) => void asked.push(destination) };
+  const clusters = new Map([['prod', cluster]]);
+  // Only what it asks of the store is there.
+  const store = { rollouts } as unknown as Parameters<typeof createClusterReturn>[0]['store'];
+  const back = createClusterReturn({ store, clusters, persist: (write) => write(), log: fakeLog() });
+  return { cluster, asked, back };
+}
+
+describe('a cluster that is back', () => {
+  it('has what waits for it tried again at once', () => {
+    const { cluster, asked, back } = site();
+    back.start();
+    cluster.become({ trouble: { since: 0, message: 'cannot be reached' } });
+    expect(asked).toEqual([]);
+    cluster.become({});
+    expect(asked).toEqual(['apply/prod']);
+  });
+
+  it('is not meant by a change of one service, and nobody listens after the end', () => {
+    const { cluster, asked, back } = site();
+    back.start();
+    cluster.tell('vision', 'iris');
+    back.stop();
+    cluster.become({});
+    expect(asked).toEqual([]);
+  });
+});
