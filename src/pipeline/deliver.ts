@@ -7,6 +7,7 @@ import { messageOf, StalledError } from '../core/errors.ts';
 import { beginObservation } from '../core/observation.ts';
 import { shortSha } from '../core/ref-event.ts';
 import {
+  clusterDestination,
   destinationOf,
   gitopsDestination,
   type Observation,
@@ -27,6 +28,8 @@ import type { Stage } from './stage.ts';
 const GATHER = 2000;
 /** Bounds what one batch holds in memory. */
 const BATCH = 1000;
+/** Bounds how long a cluster that is slow with each keeps newer ones waiting. */
+const BATCH_TO_CLUSTERS = 100;
 
 export interface DeliverDeps extends SettleDeps, CloseRequestDeps {
   /** By destination (core/rollout.ts). */
@@ -42,8 +45,15 @@ export interface DeliverDeps extends SettleDeps, CloseRequestDeps {
 /** Without a manifest it removes what is there. */
 type Planned = Rollout & { plan: PlanSummary; target: Target };
 
-/** @param busy destinations with a batch on its way: the next one waits, and grows meanwhile */
-export function createDeliver(deps: DeliverDeps, busy = new Set<string>()): Stage {
+/**
+ * @param busy destinations with a batch on its way: the next one waits, and grows meanwhile
+ * @param tell told of each target to which a rollout was delivered
+ */
+export function createDeliver(
+  deps: DeliverDeps,
+  busy = new Set<string>(),
+  tell: (target: Target) => void = () => {},
+): Stage {
   const { store, targets, clusters, interval, persist, now, log } = deps;
   const closeRequest = createCloseRequest(deps);
   /** When the last batch began. */
@@ -61,7 +71,11 @@ export function createDeliver(deps: DeliverDeps, busy = new Set<string>()): Stag
       work.catch(() => {});
       settling.push(work);
     };
-    const stillWanted: StillWanted = (ids) => persist(() => store.rollouts.stillWanted(ids));
+    // A cluster shows a new version at once, and nobody is to take that for somebody's change of the one before.
+    const isApplied = batch.some(({ plan }) => plan.gitops === null);
+    const { rollouts } = store;
+    const stillWanted: StillWanted = (ids) =>
+      persist(() => (isApplied ? rollouts.takeOver(ids) : rollouts.stillWanted(ids)));
     let failure: DeliveryOutcome | undefined;
     try {
       await targetOf(destination, batch).deliver(await errandsOf(batch), stillWanted, settled);
@@ -125,6 +139,7 @@ export function createDeliver(deps: DeliverDeps, busy = new Set<string>()): Stag
                 waitingSince: null,
               },
         );
+        tell(rollout.target);
         log.info({ rollout: rollout.id, commit: receipt.commit, path: receipt.path }, 'rollout delivered');
         return;
       }
@@ -165,13 +180,23 @@ export function createDeliver(deps: DeliverDeps, busy = new Set<string>()): Stag
     );
   }
 
+  /** Those of clusters and those of Git, as much as a batch of each may hold. */
+  async function claimDue(): Promise<Rollout[]> {
+    const toClusters = [...clusters.keys()].map(clusterDestination);
+    const toGit = [...targets.keys()].filter((name) => !toClusters.includes(name));
+    const claim = (limit: number, others: readonly string[]) =>
+      store.rollouts.claim('deliver', limit, { destinations: [...busy, ...others] });
+    const rollouts = await claim(BATCH, toClusters);
+    return toClusters.length === 0 ? rollouts : [...rollouts, ...(await claim(BATCH_TO_CLUSTERS, toGit))];
+  }
+
   return {
     name: 'deliver',
     concurrency: Number.POSITIVE_INFINITY,
     yields: false,
     async claim(_limit, pressed) {
       if (pressed && now() - began < GATHER) return [];
-      const rollouts = await store.rollouts.claim('deliver', BATCH, { destinations: [...busy] });
+      const rollouts = await claimDue();
       const batches = Map.groupBy(rollouts.filter(isPlanned), ({ plan, target }) =>
         destinationOf(plan, target),
       );

@@ -53,9 +53,9 @@ function siteOnFile(spec: object = {}): Promise<WatchedSite> {
 }
 
 /** A stage that listens, and how often it asked to be run. */
-function observing(site: Site): Observe & { woken: () => number } {
+function observing(site: Site, heals = true): Observe & { woken: () => number } {
   const wake = vi.fn();
-  const observe = createObserve({ ...site, wake });
+  const observe = createObserve({ ...site, heals, wake });
   observe.start();
   onTestFinished(() => observe.stop());
   return Object.assign(observe, { woken: () => wake.mock.calls.length });
@@ -162,6 +162,25 @@ describe('a delivered rollout', () => {
     await wait(site, observe, 6 * SECOND);
     expect(await site.rollout(rollout.id)).toMatchObject({
       message: 'waiting for iris to appear in the cluster',
+    });
+  });
+});
+
+describe('where nobody puts back what others change, as in modelhook deploy', () => {
+  it.each([
+    [true, 'delivered', 'putting it back: somebody deleted iris'],
+    [false, 'failed', 'somebody deleted iris from namespace demo; deploy it again if it should serve'],
+  ])('a policy with selfHeal promises nothing: %s', async (heals, phase, message) => {
+    const site = await siteWithCluster({ delivery: { apply: true, selfHeal: true } });
+    site.targets.set('apply/default', createFakeTarget('default'));
+    const rollout = await delivered(site);
+    const observe = observing(site, heals);
+    await show(site, observe, [service({ hash: hashOf(rollout), min: 1, max: 1 })]);
+    await show(site, observe, []);
+    await wait(site, observe, 6 * SECOND);
+    expect(await site.rollout(rollout.id)).toMatchObject({
+      phase,
+      message: expect.stringContaining(message),
     });
   });
 });
@@ -408,13 +427,25 @@ describe('a newer rollout of the target', () => {
     expect(await linesOf(site, older)).toEqual(lines);
   });
 
+  it('that is refused before it is delivered leaves the older one as it is, to become ready', async () => {
+    const site = await siteWithCluster();
+    const older = await delivered(site);
+    const observe = observing(site);
+    const { id } = await site.rollOut(IRIS, 'v1.1.0');
+    await runStage(createResolve(site));
+    await site.store.rollouts.advance(id, { phase: 'failed', stage: null, message: 'refused' });
+    await show(site, observe, serving(older));
+    expect(await site.rollout(older.id)).toMatchObject({ phase: 'ready' });
+  });
+
   it('also where the older one has something to say at that moment', async () => {
     const site = await siteWithCluster();
     const older = await delivered(site);
     const observe = observing(site);
     await runStage(observe);
-    await site.rollOut(IRIS, 'v1.1.0');
+    const newer = await site.rollOut(IRIS, 'v1.1.0');
     await runStage(createResolve(site));
+    await site.store.rollouts.takeOver([newer.id]);
     await show(site, observe, serving(older));
     expect(await site.rollout(older.id)).toMatchObject({
       phase: 'superseded',
@@ -441,6 +472,20 @@ describe('a cluster that is cut off', () => {
     expect(await site.rollout(rollout.id)).toMatchObject({ phase: 'delivered', message });
     site.cluster.become({});
     await runStage(observe);
+    expect(await site.rollout(rollout.id)).toMatchObject({ phase: 'ready' });
+  });
+
+  it('without a word is found out before a cause has lasted long enough', async () => {
+    const site = await siteWithCluster();
+    const rollout = await delivered(site);
+    const observe = observing(site);
+    await show(site, observe, pullFails(rollout));
+    site.cluster.checked = async () => site.cluster.become({ trouble });
+    await wait(site, observe, MINUTE);
+    expect(await site.rollout(rollout.id)).toMatchObject({ phase: 'delivered', message });
+    site.cluster.checked = async () => {};
+    site.cluster.become({});
+    await show(site, observe, serving(rollout));
     expect(await site.rollout(rollout.id)).toMatchObject({ phase: 'ready' });
   });
 

@@ -693,21 +693,25 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         expect(await claimed(10, { destinations: [] })).toEqual(['v1', 'v3']);
       });
 
-      it('takes at once what failed at a destination that is back, and nothing that waits elsewhere', async () => {
-        const failing = { message: 'Trying again', attempts: 3, dueAt: NOON + 300_000 };
-        for (const [tag, change] of [
-          ['v1', failing],
-          ['v2', failing],
-          ['v3', { message: 'Waiting', dueAt: NOON + 300_000 }],
+      it('takes at once what failed or waits at a destination that is back, and nothing that waits elsewhere', async () => {
+        const later = { dueAt: NOON + 300_000 };
+        const failing = { ...later, message: 'Trying again', attempts: 3 };
+        const elsewhere = { ...TARGET, namespace: 'elsewhere' };
+        for (const [tag, change, target, gitops] of [
+          ['v1', failing, TARGET, null],
+          ['v2', failing, TARGET, 'fleet'],
+          ['v3', { ...later, message: 'Waiting' }, elsewhere, null],
+          ['v4', { ...later, pullRequest: { number: 7, label: '!7', url: 'u' } }, TARGET, null],
         ] as const) {
           const { id } = await one(rollOut(store, { tag }));
-          const gitops = tag === 'v2' ? 'fleet' : null;
-          await store.rollouts.advance(id, planned({ ...TARGET, name: tag }, { gitops }));
+          await store.rollouts.advance(id, planned({ ...target, name: tag }, { gitops }));
           await store.rollouts.advance(id, change);
         }
         expect(await claimed()).toEqual([]);
-        await store.rollouts.tryAgain('apply/prod');
+        await store.rollouts.tryAgain('apply/prod', TARGET.namespace);
         expect(await claimed()).toEqual(['v1']);
+        await store.rollouts.tryAgain('apply/prod', null);
+        expect(await claimed()).toEqual(['v3']);
       });
 
       it('takes what waits for its pull request as soon as somebody tells of it, also during a look at it', async () => {
@@ -823,16 +827,18 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         });
       });
 
-      it('changes nothing of a rollout that has ended but its receipt, and says what came too late to be cancelled', async () => {
+      it('changes nothing of a rollout that has ended but what it delivered, and says what came too late to be cancelled', async () => {
         const { id } = await one(rollOut(store));
+        await store.rollouts.advance(id, planned());
         await store.rollouts.advance(id, { phase: 'cancelled', stage: null, message: 'Cancelled' });
-        expect(await store.rollouts.advance(id, DELIVERED)).toBeNull();
+        expect(await store.rollouts.advance(id, { ...DELIVERED, manifest: 'kind: Applied\n' })).toBeNull();
         const rollout = await store.rollouts.get(id);
         expect(rollout).toMatchObject({
           phase: 'cancelled',
           stage: null,
           message: 'Cancelled, too late: Committed ccccccc to fleet',
           receipt: RECEIPT,
+          manifest: 'kind: Applied\n',
         });
         expect(await store.rollouts.advance(id, FAILED)).toBeNull();
         expect(await store.rollouts.get(id)).toEqual(rollout);
@@ -858,7 +864,7 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         return [older, newer];
       };
 
-      it('ends older ones that are not final, the moment its plan is stored', async () => {
+      it('ends older ones that wait to be delivered, the moment its plan is stored', async () => {
         const [older, newer] = await inOrder({ tag: 'v1' }, { tag: 'v2', sha: B });
         await store.rollouts.advance(older.id, planned());
         await store.rollouts.claim('deliver', 1);
@@ -901,7 +907,7 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
         ['ready', 'ready', 'As it was'],
         ['failed', 'failed', 'As it was'],
       ] as const)(
-        'ends the watching of an older one that is %s, which is then %s',
+        'ends with its delivery the watching of an older one that is %s, which is then %s',
         async (phase, then, words) => {
           const [older, newer] = await inOrder({ tag: 'v1' }, { tag: 'v2', sha: B });
           await store.rollouts.advance(older.id, planned());
@@ -910,12 +916,37 @@ export function describeStore(name: string, create: () => Promise<StoreHarness>)
           await store.rollouts.advance(older.id, { phase, message: 'As it was', keepLease: true });
           const lines = (await store.rollouts.get(older.id))?.transitions.length ?? 0;
           await store.rollouts.advance(newer.id, planned());
+          expect(await store.rollouts.get(older.id)).toMatchObject({ phase, stage: 'observe' });
+          await store.rollouts.advance(newer.id, WATCHED);
           const ended = await store.rollouts.get(older.id);
           expect(ended).toMatchObject({ phase: then, stage: null, message: words, finishedAt: NOON });
           expect(ended?.transitions).toHaveLength(then === 'superseded' ? lines + 1 : lines);
           expect(await store.rollouts.advance(older.id, { message: 'Late' })).toBeNull();
         },
       );
+
+      it('ends what is watched before it is written over, and only for what is wanted still', async () => {
+        const [older, newer] = await inOrder({ tag: 'v1' }, { tag: 'v2', sha: B });
+        await store.rollouts.advance(older.id, planned());
+        await store.rollouts.advance(older.id, WATCHED);
+        await store.rollouts.advance(newer.id, planned());
+        expect(await store.rollouts.takeOver([newer.id])).toEqual(new Set([newer.id]));
+        expect(await store.rollouts.get(older.id)).toMatchObject({
+          message: 'Superseded by v2',
+          stage: null,
+        });
+        await store.requests.cancel(newer.id, 'anna');
+        expect(await store.rollouts.takeOver([newer.id])).toEqual(new Set());
+      });
+
+      it('that is refused before its delivery takes nothing from what is watched', async () => {
+        const [older, newer] = await inOrder({ tag: 'v1' }, { tag: 'v2', sha: B });
+        await store.rollouts.advance(older.id, planned());
+        await store.rollouts.advance(older.id, WATCHED);
+        await store.rollouts.advance(newer.id, planned());
+        await store.rollouts.advance(newer.id, FAILED);
+        expect(await store.rollouts.get(older.id)).toMatchObject({ phase: 'delivered', stage: 'observe' });
+      });
 
       it('leaves alone what is final', async () => {
         const [older, newer] = await inOrder({ tag: 'v1' }, { tag: 'v2', sha: B });

@@ -194,6 +194,7 @@ export function describeRequests(name: string, create: () => Promise<StoreHarnes
         expect(await store.rollouts.advance(retried?.id ?? '', planned())).toMatchObject({
           stage: 'deliver',
         });
+        await store.rollouts.takeOver([retried?.id ?? '']);
         expect(await found(again.id)).toMatchObject({ phase: 'superseded' });
         await store.rollouts.advance(newer.id, planned());
         expect(await found(retried?.id ?? '')).toMatchObject({ message: 'Superseded by v2' });
@@ -319,10 +320,11 @@ export function describeRequests(name: string, create: () => Promise<StoreHarnes
         expect(await store.requests.rollback(back?.id ?? '')).toMatchObject({ revision: 'v2', sha: B });
       });
 
-      it('ends what waits to be ready at the target', async () => {
+      it('ends with its delivery what waits to be ready at the target', async () => {
         await went({ tag: 'v1' }, DELIVERED);
         const stuck = await went({ tag: 'v2', sha: B }, WATCHED);
-        await store.requests.rollback(stuck.id);
+        const back = await store.requests.rollback(stuck.id);
+        await store.rollouts.advance(back?.id ?? '', DELIVERED);
         expect(await found(stuck.id)).toMatchObject({ phase: 'superseded', message: 'Superseded by v1' });
       });
 

@@ -8,7 +8,7 @@ import type { RolloutsTable } from './schema.ts';
 type Placed = Pick<Selectable<RolloutsTable>, 'seq' | 'place'>;
 
 /** @returns the place of a rollout: its own `seq`, or that of the rollout whose turn it takes once more */
-export const placeOf = ({ place, seq }: Placed): number => place ?? seq;
+export const placeInOrder = ({ place, seq }: Placed): number => place ?? seq;
 
 /** For `order by`, before `seq`: of two with one place, the one that was asked for later counts. */
 export const PLACE = sql<number>`coalesce(place, seq)`;
@@ -16,12 +16,12 @@ export const PLACE = sql<number>`coalesce(place, seq)`;
 /** @returns the condition that a row of `rollouts` counts after another */
 export const isAfter = (one: Placed): RawBuilder<boolean> =>
   // Said twice, for SQLite: by the first the index on targets finds where to begin.
-  sql`(coalesce(place, seq) >= ${placeOf(one)} and (coalesce(place, seq), seq) > (${placeOf(one)}, ${one.seq}))`;
+  sql`(coalesce(place, seq) >= ${placeInOrder(one)} and (coalesce(place, seq), seq) > (${placeInOrder(one)}, ${one.seq}))`;
 
 /** @returns the condition that a row of `rollouts` counts before another */
 export const isBefore = (one: Placed): RawBuilder<boolean> =>
-  sql`(coalesce(place, seq), seq) < (${placeOf(one)}, ${one.seq})`;
+  sql`(coalesce(place, seq), seq) < (${placeInOrder(one)}, ${one.seq})`;
 
 /** Compares as the database does. */
 export const compareInOrder = (one: Placed, other: Placed): number =>
-  placeOf(one) - placeOf(other) || one.seq - other.seq;
+  placeInOrder(one) - placeInOrder(other) || one.seq - other.seq;

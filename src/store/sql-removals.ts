@@ -43,7 +43,7 @@ export async function broughtBy(db: Db, removal: Rollout): Promise<Brought | 'un
   const older = rolloutsOf(db, { repository, project_id: projectId, ref }, policy).where(isBefore(row));
   if (await older.where('stage', '=', 'resolve').executeTakeFirst()) return 'unplanned';
   const newest = await older.where('manifest', 'is not', null).executeTakeFirst();
-  const target = newest && placeOf(newest);
+  const target = newest && targetOf(newest);
   if (!target || newest.plan === null) return null;
   const there = db
     .selectFrom('rollouts')
@@ -90,7 +90,7 @@ const rolloutsOf = (db: Db, { repository, project_id, ref }: Ref, policy: string
 export const isRemoval = ({ stage, plan, manifest }: Pick<Row, 'stage' | 'plan' | 'manifest'>): boolean =>
   stage === 'remove' || (plan !== null && manifest === null);
 
-const placeOf = ({ cluster, namespace, name }: Row): Target | null =>
+export const targetOf = ({ cluster, namespace, name }: Row): Target | null =>
   cluster === null || namespace === null || name === null ? null : { cluster, namespace, name };
 
 /** @returns whether a rollout is for a deletion, whatever has become of it */

@@ -3,23 +3,13 @@ import { randomUUID } from 'node:crypto';
 import type { Insertable, Transaction } from 'kysely';
 import { StalledError } from '../core/errors.ts';
 import { revisionOf } from '../core/ref-event.ts';
-import { formatTarget, type PlanSummary, type Target } from '../core/rollout.ts';
+import { formatTarget, type PlanSummary } from '../core/rollout.ts';
 import type { RolloutsTable, Schema } from './schema.ts';
 import type { SqlContext } from './sql-context.ts';
-import { isBefore, PLACE, placeOf } from './sql-order.ts';
-import { isForDeletion } from './sql-removals.ts';
-import {
-  endOlder,
-  latestAfter,
-  nameOf,
-  overtaken,
-  placeOfRetry,
-  type Row,
-  report,
-  rolloutOf,
-  sameTarget,
-  write,
-} from './sql-rollouts.ts';
+import { isBefore, PLACE, placeInOrder } from './sql-order.ts';
+import { isForDeletion, targetOf } from './sql-removals.ts';
+import { endOlder, type Row, report, rolloutOf, write } from './sql-rollouts.ts';
+import { latestAfter, nameOf, overtaken, placeOfRetry, sameTarget } from './sql-supersede.ts';
 import type { CommandDraft, RequestStore } from './store.ts';
 
 type Trx = Transaction<Schema>;
@@ -69,7 +59,7 @@ async function retry(trx: Trx, row: Row, at: number): Promise<Row> {
   if (underWay)
     throw new StalledError(`rollout ${underWay.id} does that already`, 'wait until that one ends');
   const target = targetOf(row);
-  const place = target ? await placeOfRetry(trx, row, target) : placeOf(row);
+  const place = target ? await placeOfRetry(trx, row, target) : placeInOrder(row);
   // A removal that is tried again must not deploy.
   const stage = (await isForDeletion(trx, row)) ? 'remove' : 'resolve';
   return insert(trx, at, { ...copyOf(row), cause_kind: 'retry', cause_of: row.id, place, stage });
@@ -122,7 +112,7 @@ async function rollback(trx: Trx, row: Row, at: number): Promise<Row> {
   const plan = planOfRollback(JSON.parse(row.plan), JSON.parse(before.plan));
   const delivers = { ...target, manifest: before.manifest, plan: JSON.stringify(plan) };
   // What was pushed since the rollout that is taken back counts after this, whenever it has its plan.
-  const place = { place: placeOf(row), destination: row.destination };
+  const place = { place: placeInOrder(row), destination: row.destination };
   const cause = { cause_kind: 'rollback' as const, cause_of: row.id };
   const made = await insert(trx, at, {
     ...copyOf(before),
@@ -131,7 +121,7 @@ async function rollback(trx: Trx, row: Row, at: number): Promise<Row> {
     ...cause,
     stage: 'deliver',
   });
-  await endOlder(trx, at, made, target);
+  await endOlder(trx, at, made, target, 'not delivered');
   await report(trx, at, made);
   return made;
 }
@@ -196,6 +186,3 @@ async function insert(trx: Trx, at: number, fresh: Fresh): Promise<Row> {
   await trx.insertInto('transitions').values({ rollout_id: id, phase, message, at }).execute();
   return row;
 }
-
-const targetOf = ({ cluster, namespace, name }: Row): Target | null =>
-  cluster === null || namespace === null || name === null ? null : { cluster, namespace, name };

@@ -1,13 +1,20 @@
 import { randomUUID } from 'node:crypto';
-import type { ExpressionBuilder, Selectable, SelectQueryBuilder, Transaction } from 'kysely';
-import { StalledError } from '../core/errors.ts';
-import { isFullSha, shortSha } from '../core/ref-event.ts';
-import { destinationOf, formatTarget, type Rollout, statusContext, type Target } from '../core/rollout.ts';
+import type { ExpressionBuilder, Selectable, Transaction } from 'kysely';
+import { destinationOf, type Rollout, statusContext, type Target } from '../core/rollout.ts';
 import type { RolloutsTable, Schema } from './schema.ts';
 import type { SqlContext } from './sql-context.ts';
 import { pageOf } from './sql-events.ts';
-import { compareInOrder, isAfter, isBefore, PLACE, placeOf } from './sql-order.ts';
-import { broughtBy, isRemoval } from './sql-removals.ts';
+import { compareInOrder } from './sql-order.ts';
+import { broughtBy, targetOf } from './sql-removals.ts';
+import {
+  endedBy,
+  newerThan,
+  placeOfRetry,
+  refuseForeignTarget,
+  refuseSharedTarget,
+  supersededBy,
+  underWayBefore,
+} from './sql-supersede.ts';
 import type { RolloutChange, RolloutStore } from './store.ts';
 
 export type Row = Selectable<RolloutsTable>;
@@ -57,15 +64,27 @@ export function createRolloutStore({ db, write, now, instance, changed }: SqlCon
       changed();
     },
 
-    async tryAgain(destination) {
-      await db
+    async tryAgain(destination, namespace) {
+      const at = now();
+      let update = db
         .updateTable('rollouts')
-        .set({ due_at: now() })
+        .set({ due_at: at })
         .where('stage', '=', 'deliver')
         .where('destination', '=', destination)
-        .where('attempts', '>', 0)
-        .execute();
+        // What waits for people's merges waits for nothing else.
+        .where('pull_request', 'is', null)
+        .where('due_at', '>', at);
+      if (namespace !== null) update = update.where('namespace', '=', namespace);
+      await update.execute();
       changed();
+    },
+
+    async takeOver(ids) {
+      if (ids.length === 0) return new Set();
+      const at = now();
+      const wanted = await write((trx) => takeOver(trx, at, ids));
+      changed();
+      return wanted;
     },
 
     async stillWanted(ids) {
@@ -127,10 +146,11 @@ async function advance(
   if (!stored) return null;
   if (stored.stage === null) {
     if (change.receipt) {
-      // Ended while its commit was on the way: the commit is a fact all the same.
+      // Ended while it was on the way: what was delivered is a fact all the same.
+      const { receipt, manifest } = change;
       await trx
         .updateTable('rollouts')
-        .set({ receipt: JSON.stringify(change.receipt), lease: null })
+        .set({ receipt: JSON.stringify(receipt), ...(manifest !== undefined && { manifest }), lease: null })
         .where('id', '=', id)
         .execute();
       // Who cancelled it must know that it came too late.
@@ -139,52 +159,36 @@ async function advance(
     }
     return null;
   }
-  if (!change.target) return rolloutOf(await write(trx, at, stored, change));
+  if (!change.target) {
+    const place = targetOf(stored);
+    if (change.receipt && place) await endOlder(trx, at, stored, place, 'all');
+    return rolloutOf(await write(trx, at, stored, change));
+  }
 
   const row = await placed(trx, stored, change.target);
   await refuseForeignTarget(trx, row, change.target);
   await refuseSharedTarget(trx, row, change.target, change.policyRevision ?? row.policy_revision);
-  const newer = await sameTarget(trx, row.repository, change.target)
-    .where(isAfter(row))
-    // A removal, which alone has no manifest, ends only what its own ref has brought.
-    .where((e) => e.or([e('manifest', 'is not', null), e('ref', '=', row.ref)]))
-    // One that failed before its delivery supersedes nothing; what it delivered stays.
-    .where((e) => e.or([e('phase', 'not in', ['failed', 'cancelled']), e('receipt', 'is not', null)]))
-    .orderBy(PLACE, 'desc')
-    .orderBy('seq', 'desc')
-    .executeTakeFirst();
+  const newer = await newerThan(trx, row, change.target);
   if (newer) {
     await write(trx, at, row, { ...change, ...supersededBy(newer) });
     return null;
   }
-  await endOlder(trx, at, row, change.target);
+  await endOlder(trx, at, row, change.target, 'not delivered');
   return rolloutOf(await write(trx, at, row, change));
 }
 
-/** Ends what is under way to a target when a newer rollout has its plan. */
-export async function endOlder(
-  trx: Transaction<Schema>,
-  at: number,
-  row: Row,
-  target: Target,
-): Promise<void> {
-  let underWay = sameTarget(trx, row.repository, target).where(isBefore(row)).where('stage', 'is not', null);
-  if (row.stage === 'remove') underWay = underWay.where('ref', '=', row.ref);
-  const older = await underWay.execute();
-  for (const each of older) await write(trx, at, each, endedBy(each, row));
-}
-
-/**
- * A retry is for what went wrong, and takes back nothing that was deployed since then: whoever wants that says so by a
- * rollback, or by pushing the older version once more.
- * @returns the place of a retry: where a newer rollout has brought the same version, that is what it does again
- * @throws StalledError where a newer rollout has brought another version, or may still
- */
-export async function placeOfRetry(trx: Transaction<Schema>, row: Row, target: Target): Promise<number> {
-  const latest = await latestAfter(trx, row, target);
-  if (!latest) return placeOf(row);
-  if (isOther(latest, row)) throw overtaken(latest, target, 'retry');
-  return placeOf(latest);
+async function takeOver(trx: Transaction<Schema>, at: number, ids: readonly string[]): Promise<Set<string>> {
+  const rows = await trx
+    .selectFrom('rollouts')
+    .selectAll()
+    .where('id', 'in', ids)
+    .where('stage', 'is not', null)
+    .execute();
+  for (const row of rows) {
+    const target = targetOf(row);
+    if (target) await endOlder(trx, at, row, target, 'all');
+  }
+  return new Set(rows.map(({ id }) => id));
 }
 
 /** @returns a rollout with the place that it has among those of its target; only for a retry that may be a new one */
@@ -195,126 +199,16 @@ async function placed(trx: Transaction<Schema>, row: Row, target: Target): Promi
   return { ...row, place };
 }
 
-/** @returns whether two rollouts of a target leave different versions there */
-const isOther = (one: Row, other: Row): boolean =>
-  one.sha !== other.sha || isRemoval(one) !== isRemoval(other);
-
-/** @returns the newest rollout of a target after one that has put something there, or may still */
-export const latestAfter = (
+/** Ends what is under way to a target for a newer rollout. */
+export async function endOlder(
   trx: Transaction<Schema>,
-  row: Pick<Row, 'repository' | 'seq' | 'place'>,
-  target: Target,
-): Promise<Row | undefined> =>
-  sameTarget(trx, row.repository, target)
-    .where(isAfter(row))
-    .where((e) => e.or([e('receipt', 'is not', null), e('stage', 'is not', null)]))
-    .orderBy(PLACE, 'desc')
-    .orderBy('seq', 'desc')
-    .limit(1)
-    .executeTakeFirst();
-
-/** @returns why a request comes too late: another version went to the target since then */
-export function overtaken(latest: Row, target: Target, request: 'retry' | 'rollback'): StalledError {
-  const place = formatTarget(target);
-  const [is, was] = isRemoval(latest)
-    ? [`removes ${place}`, `has removed ${place}`]
-    : [`brings ${nameOf(latest)} to ${place}`, `has brought ${nameOf(latest)} to ${place}`];
-  return new StalledError(
-    `a newer rollout (${latest.id}) ${latest.stage === null ? was : is}`,
-    request === 'retry' ? 'retry that one, or roll it back' : 'roll that one back',
-  );
-}
-
-/** @returns a revision as people write it */
-export const nameOf = ({ revision }: Pick<Row, 'revision'>): string =>
-  isFullSha(revision) ? shortSha(revision) : revision;
-
-/** Only a repository's own rollouts supersede each other: another repository's target is refused. */
-export const sameTarget = (
-  trx: Transaction<Schema>,
-  repository: string,
-  target: Target,
-): SelectQueryBuilder<Schema, 'rollouts', Row> =>
-  trx
-    .selectFrom('rollouts')
-    .selectAll()
-    .where('repository', '=', repository)
-    .where('cluster', '=', target.cluster)
-    .where('namespace', '=', target.namespace)
-    .where('name', '=', target.name);
-
-const supersededBy = (newer: Row): RolloutChange => ({
-  phase: 'superseded',
-  stage: null,
-  message: isRemoval(newer) ? `Superseded: ${newer.ref} was deleted` : `Superseded by ${nameOf(newer)}`,
-});
-
-/** What failed or serves already stays that: only nobody watches it on. */
-const endedBy = (older: Row, newer: Row): RolloutChange =>
-  older.phase === 'failed' || older.phase === 'ready' ? { stage: null } : supersededBy(newer);
-
-/**
- * A target belongs to the repository that first deployed it, at whatever path (specification section 5), until that has
- * removed it and nothing of it is on its way there.
- */
-async function refuseForeignTarget(trx: Transaction<Schema>, row: Row, target: Target): Promise<void> {
-  const others = await trx
-    .selectFrom('rollouts')
-    .select('repository')
-    .where('cluster', '=', target.cluster)
-    .where('namespace', '=', target.namespace)
-    .where('name', '=', target.name)
-    .where('repository', '<>', row.repository)
-    .groupBy('repository')
-    .orderBy((e) => e.fn.min('seq'))
-    .execute();
-  for (const { repository } of others)
-    if (await holds(trx, repository, target)) throw belongsTo(repository, row, target);
-}
-
-/** @returns whether something of a repository is at a target, or on its way there */
-async function holds(trx: Transaction<Schema>, repository: string, target: Target): Promise<boolean> {
-  const there = sameTarget(trx, repository, target).limit(1);
-  if (await there.where('stage', 'is not', null).executeTakeFirst()) return true;
-  const newest = await there
-    .where('receipt', 'is not', null)
-    .orderBy(PLACE, 'desc')
-    .orderBy('seq', 'desc')
-    .executeTakeFirst();
-  return newest !== undefined && !isRemoval(newest);
-}
-
-const belongsTo = (owner: string, { repository, policy }: Row, target: Target): StalledError =>
-  new StalledError(
-    `${formatTarget(target)} belongs to ${owner}, which deployed it first; ${repository} cannot take it`,
-    `give policy "${policy}" another target.name or target.namespace for ${repository}`,
-  );
-
-/**
- * Two policies that claim one target for one event cannot both be right (specification section 5). The one that has its
- * plan second is refused, whichever that is; and a retry of it too, until the policies are others.
- */
-async function refuseSharedTarget(
-  trx: Transaction<Schema>,
+  at: number,
   row: Row,
   target: Target,
-  policyRevision: string,
+  which: Parameters<typeof underWayBefore>[3],
 ): Promise<void> {
-  const other = await sameTarget(trx, row.repository, target)
-    .where((e) =>
-      e.or([
-        e('cause_of', '=', row.cause_of),
-        e.and([e('event_id', '=', row.event_id), e('policy_revision', '=', policyRevision)]),
-      ]),
-    )
-    .where('policy', '<>', row.policy)
-    .orderBy('seq')
-    .executeTakeFirst();
-  if (!other) return;
-  throw new StalledError(
-    `policies "${other.policy}" and "${row.policy}" both deploy ${row.ref} to ${formatTarget(target)}`,
-    `give "${row.policy}" another target, or let only one of them match`,
-  );
+  for (const each of await underWayBefore(trx, row, target, which))
+    await write(trx, at, each, endedBy(each, row));
 }
 
 /** Writes a change, its line in the timeline, and what is to be reported. */

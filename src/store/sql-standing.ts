@@ -11,8 +11,8 @@ type Db = Kysely<Schema>;
 
 export function createStandingStore({ db, write, now }: SqlContext): StandingStore {
   return {
-    async list(cluster) {
-      const rows = await newestOfOwners(db, cluster)
+    async list(cluster, within) {
+      const rows = await newestOfOwners(db, cluster, within)
         .select(['newest.id', 'newest.policy', 'newest.namespace', 'newest.name'])
         .where('newest.destination', '=', clusterDestination(cluster))
         .orderBy('newest.seq')
@@ -24,9 +24,8 @@ export function createStandingStore({ db, write, now }: SqlContext): StandingSto
 
     async get(target) {
       const { cluster, namespace, name } = target;
-      const row = await newestOfOwners(db, cluster)
+      const row = await newestOfOwners(db, cluster, namespace)
         .selectAll('newest')
-        .where('targets.namespace', '=', namespace)
         .where('targets.name', '=', name)
         .orderBy('newest.seq', 'desc')
         .executeTakeFirst();
@@ -48,7 +47,7 @@ export function createStandingStore({ db, write, now }: SqlContext): StandingSto
  * The rollouts that were delivered last, one for each target and the repository it belongs to. Another repository may have
  * had the target before, and what it did last there was to remove: places count within one repository only.
  */
-const newestOfOwners = (db: Db, cluster: string) =>
+const newestOfOwners = (db: Db, cluster: string, namespace: string | null) =>
   db
     .selectFrom((e) =>
       e
@@ -56,6 +55,7 @@ const newestOfOwners = (db: Db, cluster: string) =>
         .select(['namespace', 'name', 'repository'])
         .distinct()
         .where('cluster', '=', cluster)
+        .$if(namespace !== null, (all) => all.where('namespace', '=', namespace))
         .as('targets'),
     )
     // By the index on targets: their histories are long.

@@ -40,8 +40,8 @@ export function describeStanding(name: string, create: () => Promise<StoreHarnes
     }
     const standing = async (): Promise<string | null> =>
       (await store.standing.get(TARGET))?.rollout.revision ?? null;
-    const listed = async (cluster = 'prod'): Promise<string[]> =>
-      (await store.standing.list(cluster)).map(({ id }) => id);
+    const listed = async (cluster = 'prod', namespace: string | null = null): Promise<string[]> =>
+      (await store.standing.list(cluster, namespace)).map(({ id }) => id);
 
     it('nothing stands before something was applied', async () => {
       expect(await standing()).toBeNull();
@@ -58,7 +58,7 @@ export function describeStanding(name: string, create: () => Promise<StoreHarnes
           rollout: { id: rollout.id, phase: change.phase, manifest: 'kind: InferenceService\n' },
           isFollowed: false,
         });
-        expect(await store.standing.list('prod')).toEqual([
+        expect(await store.standing.list('prod', null)).toEqual([
           { id: rollout.id, policy: 'production', target: TARGET },
         ]);
       }
@@ -106,6 +106,9 @@ export function describeStanding(name: string, create: () => Promise<StoreHarnes
       expect(await listed()).toEqual([first.id, second.id]);
       expect(await listed('test')).toEqual([third.id]);
       expect(await listed('none')).toEqual([]);
+      const fourth = await went('v4', toCluster({ ...TARGET, namespace: 'other' }), DELIVERED);
+      expect(await listed('prod', 'other')).toEqual([fourth.id]);
+      expect(await listed('prod', TARGET.namespace)).toEqual([first.id, second.id]);
       expect((await store.standing.get(rose))?.rollout.id).toBe(second.id);
     });
 

@@ -204,9 +204,9 @@ export interface RolloutStore {
     except?: { destinations?: readonly string[]; forges?: readonly string[] },
   ): Promise<Rollout[]>;
   /**
-   * Stores what a stage did and ends its lease. With a target, older rollouts of that target end in the same
-   * transaction, as superseded where they have not failed or become ready; or this one does where a newer one has its
-   * plan already. Their order is that of their events: a retry or a rollback counts right after the rollout it is about,
+   * Stores what a stage did and ends its lease. With a target, older rollouts that wait to be delivered there end in the same
+   * transaction, as superseded; or this one does where a newer one has its plan already. With a receipt the older ones end
+   * that are watched there, as superseded where they have not failed or become ready. Their order is that of their events: a retry or a rollback counts right after the rollout it is about,
    * and what was pushed since then wins over it.
    * @returns the rollout as it now is; null where it had ended meanwhile, and nothing but the receipt was stored, or is
    *   gone, as one of two that a rename showed to be the same
@@ -217,14 +217,24 @@ export interface RolloutStore {
    * seconds after they were looked at last.
    */
   lookAtPullRequests(destinations: readonly string[] | 'all'): Promise<void>;
-  /** Makes deliveries to a destination due that have failed so far, since what they failed for may be over. */
-  tryAgain(destination: string): Promise<void>;
+  /**
+   * Makes deliveries to a destination due that wait to be tried again, since what they wait for may be over. Those that
+   * wait for their pull request go on waiting.
+   * @param namespace of their targets; null: any
+   */
+  tryAgain(destination: string, namespace: string | null): Promise<void>;
   /**
    * @param removal a rollout of the stage `remove`
    * @returns null where its policy has brought nothing anywhere for the ref; `unplanned` while that is not known, for an
    *   older rollout has no plan yet
    */
   broughtBy(removal: Rollout): Promise<Brought | 'unplanned' | null>;
+  /**
+   * Asked right before a cluster is written to, when nothing is left that could be said against it.
+   * @returns those of the given rollouts that are not final; what is watched at their targets ends, for it is about to be
+   *   something else
+   */
+  takeOver(ids: readonly string[]): Promise<Set<string>>;
   /** @returns those of the given rollouts that are not final: what may still be delivered */
   stillWanted(ids: readonly string[]): Promise<Set<string>>;
   get(id: string): Promise<(Rollout & { transitions: Transition[] }) | null>;
@@ -233,8 +243,14 @@ export interface RolloutStore {
 
 /** What stands in clusters: of each target the rollout that was applied last, unless that removed it. */
 export interface StandingStore {
-  /** @returns which rollouts stand in a cluster, however they fare */
-  list(cluster: string): Promise<(Pick<Rollout, 'id' | 'policy'> & { target: Target })[]>;
+  /**
+   * @param namespace null: any
+   * @returns which rollouts stand in a cluster, however they fare
+   */
+  list(
+    cluster: string,
+    namespace: string | null,
+  ): Promise<(Pick<Rollout, 'id' | 'policy'> & { target: Target })[]>;
   /**
    * @returns null where nothing stands: nothing was applied, it was removed again, or went to a GitOps repository.
    *   `isFollowed`: another is about to be delivered
