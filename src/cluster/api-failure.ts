@@ -1,5 +1,6 @@
 /** What it means when an API server cannot be asked, or answers with no success. */
-import { isJsonObject, type Json, type JsonObject } from '../core/json.ts';
+import { shorten } from '../core/cluster-fields.ts';
+import { isJsonObject, type JsonObject, parseJson } from '../core/json.ts';
 import type { ClusterProblem } from './cluster.ts';
 import type { Connection } from './connection.ts';
 
@@ -79,22 +80,15 @@ const saidBy = (error: Error): string => error.message || codeOf(error) || error
 
 /** @returns the Status object that an API server sends with every refusal; null where it is something else */
 export function statusOf(body: string): JsonObject | null {
-  try {
-    const status: Json = JSON.parse(body);
-    return isJsonObject(status) && status['kind'] === 'Status' ? status : null;
-  } catch {
-    return null;
-  }
+  const status = parseJson(body);
+  return isJsonObject(status) && status['kind'] === 'Status' ? status : null;
 }
 
 const LONGEST_WORDS = 1000;
 
-/** @returns the message of a Status on one line, not too long */
+/** @returns the message of a Status on one line, not too long and without secrets */
 export const wordsOf = ({ message }: JsonObject): string =>
-  String(message ?? '')
-    .replace(/\s+/g, ' ')
-    .trim()
-    .slice(0, LONGEST_WORDS) || 'it says no more';
+  shorten(String(message ?? ''), LONGEST_WORDS) || 'it says no more';
 
 /** Whom RBAC knows, which is not what the kubeconfig calls the user. */
 const SUBJECT = /\bUser "([^"]{1,253})" cannot /;

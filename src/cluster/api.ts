@@ -280,8 +280,11 @@ function openDispatcher(
   return new ProxyAgent({ uri: proxy, requestTls: tls, connect: KEEP_ALIVE, allowH2: false });
 }
 
-/** Load balancers forget connections that are silent for a minute. */
-const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelay: 30_000 };
+/**
+ * Load balancers forget connections that are silent for a minute. A watch is silent too where its other end has vanished
+ * without a word: Node gives up ten seconds after the first of these packets that is not answered.
+ */
+const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelay: 10_000 };
 
 /** @returns milliseconds; null where it does not say in seconds */
 function retryAfterOf(header: string | string[] | undefined): number | null {

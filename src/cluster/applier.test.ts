@@ -1,11 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type FakeApiServer, reply, startFakeApiServer } from '../../test/cluster/fake-api-server.ts';
 import { StalledError } from '../core/errors.ts';
-import type { JsonObject } from '../core/json.ts';
+import { type JsonObject, mergeJson } from '../core/json.ts';
 import { createApi } from './api.ts';
 import { createApplier } from './applier.ts';
 import { serviceOf } from './cluster.fixture.ts';
-import { ApplyConflictError, type ClusterApplier, ClusterUnavailableError } from './cluster.ts';
+import {
+  ApplyConflictError,
+  type ClusterApplier,
+  ClusterUnavailableError,
+  ObjectReplacedError,
+} from './cluster.ts';
 
 const TOKEN = 'first-token';
 let server: FakeApiServer;
@@ -40,10 +45,17 @@ const status = (code: number, message: string, more: JsonObject = {}): JsonObjec
   ...more,
 });
 
+/** As manifests have it. */
+function serviceWithoutUid(): JsonObject {
+  const service = serviceOf('vision', 'iris');
+  const { uid: _, ...metadata } = Object(service['metadata']);
+  return { ...service, metadata };
+}
+
 /** Applies, and looks that no message gives the token away. */
 async function failure(): Promise<Error> {
   const error: Error = await applier
-    .apply(serviceOf('vision', 'iris'), { dryRun: true, force: false })
+    .apply(serviceWithoutUid(), { dryRun: true, force: false })
     .then(() => new Error('was applied'))
     .catch((thrown) => thrown);
   expect(`${error.message} ${error.stack} ${JSON.stringify(error)}`).not.toContain(TOKEN);
@@ -82,6 +94,12 @@ describe('an apply', () => {
     expect((await failure()).message).toContain('what is Bearer ***');
   });
 
+  it.each([403, 503])('does not show what a rule quotes of an address: %i', async (code) => {
+    const address = 'https://ml:s3cret@models/x?X-Amz-Signature=s3cret';
+    answer(code, status(code, `policy denied request: storageUri ${address} is not allowed`));
+    expect((await failure()).message).toContain('https://***@models/x?X-Amz-Signature=*** is not allowed');
+  });
+
   it.each([
     [
       500,
@@ -94,6 +112,11 @@ describe('an apply', () => {
     [403, status(403, 'User "us" cannot patch resource'), 'forbids user "us" to apply'],
     [403, '<html>log in</html>', 'answers 403, as no API server of Kubernetes does'],
     [404, '404 page not found\n', 'has no CRD inferenceservices.serving.kserve.io'],
+    [
+      403,
+      status(403, '"iris" is forbidden: create not allowed while custom resource definition is terminating'),
+      'is deleting the CRD inferenceservices.serving.kserve.io, and every InferenceService with it; install',
+    ],
     [200, 'no JSON', 'answers something that is no InferenceService'],
     [200, { kind: 'Pod' }, 'answers something that is no InferenceService'],
     [
@@ -111,8 +134,27 @@ describe('an apply', () => {
   it.each([403, 409])('into a namespace that is being deleted says so: %i', async (code) => {
     answer(code, status(code, 'forbidden', { details: { causes: [{ reason: 'NamespaceTerminating' }] } }));
     const error = await failure();
-    expect(error).toBeInstanceOf(StalledError);
-    expect(error.message).toContain('namespace vision of cluster prod is being deleted');
+    expect(error).toMatchObject({ name: 'ClusterUnavailableError', problem: { kind: 'namespace' } });
+    expect(error.message).toContain('cluster prod is deleting namespace vision; make it again');
+  });
+
+  it('into a namespace that is not there says so, and how it is made', async () => {
+    answer(404, status(404, 'namespaces "vision" not found', { details: { kind: 'namespaces' } }));
+    const error = await failure();
+    expect(error).toMatchObject({ name: 'ClusterUnavailableError', problem: { kind: 'namespace' } });
+    expect(error.message).toMatch(
+      /^cluster prod has no namespace vision; .*kubectl create namespace vision$/,
+    );
+  });
+
+  it.each([
+    [409, status(409, 'uid mismatch: no existing object was found', { reason: 'Conflict' })],
+    [422, status(422, 'is invalid', { details: { causes: [{ field: 'metadata.uid' }] } })],
+  ])('of one object does not change another that has its name: %i', async (code, body) => {
+    answer(code, body);
+    const service = mergeJson(serviceWithoutUid(), { metadata: { uid: 'u1' } });
+    const applying = applier.apply(service, { dryRun: false, force: true });
+    await expect(applying).rejects.toBeInstanceOf(ObjectReplacedError);
   });
 
   it('in conflict names every manager and field', async () => {

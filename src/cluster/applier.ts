@@ -1,19 +1,19 @@
 /** Puts InferenceServices into a cluster by server-side apply. */
 import { StalledError } from '../core/errors.ts';
-import { isJsonObject, type Json, type JsonObject, valueAt } from '../core/json.ts';
+import { isJsonObject, type JsonObject, parseJson, valueAt } from '../core/json.ts';
 import type { ClusterApi } from './api.ts';
 import { type ApiAnswer, type Deed, statusOf, subjectOf, wordsOf } from './api-failure.ts';
 import {
   ApplyConflictError,
   type ClusterApplier,
+  type ClusterProblem,
   ClusterUnavailableError,
+  FIELD_MANAGER,
   type ObjectPlace,
+  ObjectReplacedError,
   type OwnedField,
 } from './cluster.ts';
-import { INFERENCE_SERVICES, pathOf, serviceDeed } from './resources.ts';
-
-/** Under this name the API server keeps which fields are ours. */
-const FIELD_MANAGER = 'modelhook';
+import { CRD_LEAVES, INFERENCE_SERVICES, pathOf, serviceDeed } from './resources.ts';
 
 /** @param name of the cluster, for messages */
 export const createApplier = (api: ClusterApi, name: string): ClusterApplier => ({
@@ -40,7 +40,12 @@ export const createApplier = (api: ClusterApi, name: string): ClusterApplier => 
       body: object,
     });
     if (answer.status === 200 || answer.status === 201) return objectIn(api, answer);
-    throw conflictOf(place, name, answer) ?? refusalOf(api, name, place, answer, serviceDeed('apply', place));
+    const deed = serviceDeed('apply', place);
+    throw (
+      conflictOf(place, name, answer) ??
+      replacementOf(object, name, answer) ??
+      refusalOf(api, name, place, answer, deed)
+    );
   },
 
   remove: async (place, uid) => {
@@ -64,15 +69,16 @@ function placeOf(object: JsonObject): ObjectPlace {
 }
 
 function objectIn(api: ClusterApi, { body }: ApiAnswer): JsonObject {
-  try {
-    const object: Json = JSON.parse(body);
-    if (isJsonObject(object) && object['kind'] === 'InferenceService') return object;
-  } catch {}
+  const object = parseJson(body);
+  if (isJsonObject(object) && object['kind'] === 'InferenceService') return object;
   throw api.stranger('something that is no InferenceService');
 }
 
 /** How a schema is told that does not fit: with code 500, as failures of the API server itself. */
 const TYPED_PATCH = 'failed to create typed patch object';
+
+/** How an API server refuses to make what is being deleted as a kind; nothing else in the answer tells. */
+const CRD_TERMINATING = 'create not allowed while custom resource definition is terminating';
 
 /**
  * What is wrong with the object fails a rollout, in the words of who refused it. What is wrong with the cluster, or
@@ -82,26 +88,32 @@ function refusalOf(api: ClusterApi, name: string, place: ObjectPlace, answer: Ap
   const status = statusOf(answer.body);
   if (status === null) return api.refusal(answer, deed);
   const { namespace } = place;
+  const cannot = (problem: Omit<ClusterProblem, 'retryAfter'>) =>
+    new ClusterUnavailableError(`cluster ${name}`, { ...problem, retryAfter: answer.retryAfter });
   const words = wordsOf(status);
   if (answer.status === 404 && valueAt(status, ['details', 'kind']) === 'namespaces')
-    return new StalledError(
-      `namespace ${namespace} does not exist in cluster ${name}`,
-      `make it, with what belongs in it: kubectl create namespace ${namespace}`,
-    );
-  const isTerminating = causesOf(status).some((cause) => cause['reason'] === 'NamespaceTerminating');
-  if (isTerminating)
-    return new StalledError(
-      `namespace ${namespace} of cluster ${name} is being deleted`,
-      'make it again once it is gone, or change target.namespace in the policy',
-    );
+    return cannot({
+      kind: 'namespace',
+      what: `has no namespace ${namespace}`,
+      detail: null,
+      fix: `make it, with what belongs in it: kubectl create namespace ${namespace}`,
+    });
+  if (isTerminating(status))
+    return cannot({
+      kind: 'namespace',
+      what: `is deleting namespace ${namespace}`,
+      detail: null,
+      fix: 'make it again once it is gone, or change target.namespace in the policy',
+    });
+  if (answer.status === 403 && words.endsWith(CRD_TERMINATING))
+    return cannot({ ...CRD_LEAVES, kind: 'missing', detail: null });
   // No field is another manager's: it changed between reading and writing, or is on its way out.
   if (answer.status === 409)
-    return new ClusterUnavailableError(`cluster ${name}`, {
+    return cannot({
       kind: 'busy',
       what: `cannot write the InferenceService ${namespace}/${place.name} just now`,
       detail: words,
       fix: 'if that goes on, find out what else writes or deletes it',
-      retryAfter: answer.retryAfter,
     });
   const isOfObject =
     answer.status === 400 ||
@@ -112,6 +124,25 @@ function refusalOf(api: ClusterApi, name: string, place: ObjectPlace, answer: Ap
   return new StalledError(
     `cluster ${name} refuses the InferenceService ${namespace}/${place.name}: ${words}`,
     'correct what it comes from: the policy, its GPU profile or the runtime',
+  );
+}
+
+const isTerminating = (status: JsonObject): boolean =>
+  causesOf(status).some(({ reason }) => reason === 'NamespaceTerminating');
+
+/**
+ * Of an object that is gone an API server says with 409 that the uid does not fit, and of another one with 422 that it
+ * cannot be changed.
+ */
+function replacementOf(object: JsonObject, cluster: string, answer: ApiAnswer): Error | null {
+  if (valueAt(object, ['metadata', 'uid']) === undefined) return null;
+  const status = statusOf(answer.body);
+  if (status === null || isTerminating(status)) return null;
+  const isOther = causesOf(status).some(({ field }) => field === 'metadata.uid');
+  if (answer.status !== 409 && !(answer.status === 422 && isOther)) return null;
+  const { namespace, name } = placeOf(object);
+  return new ObjectReplacedError(
+    `the InferenceService ${namespace}/${name} in cluster ${cluster} is not the one that was looked at any more`,
   );
 }
 

@@ -136,22 +136,10 @@ describe('what is known of a cluster', () => {
     expect(known().warnings.join()).toContain('so nothing can be checked against it');
   });
 
-  it('are the settings that count, and a warning for what KServe cannot read either', async () => {
-    server.put(
-      PATHS.configMaps,
-      settings({
-        deploy: '{"defaultDeploymentMode": "RawDeployment"}',
-        ingress: '{"ingressDomain": "example.com", "urlScheme": "https", "disableIngressCreation": true}',
-      }),
-    );
+  it('are the mode that is the default, and a warning for what KServe cannot read either', async () => {
+    server.put(PATHS.configMaps, settings({ deploy: '{"defaultDeploymentMode": "RawDeployment"}' }));
     await complete();
-    expect(known().settings).toEqual({
-      defaultDeploymentMode: 'Standard',
-      ingressDomain: 'example.com',
-      domainTemplate: null,
-      urlScheme: 'https',
-      disableIngressCreation: true,
-    });
+    expect(known().settings).toEqual({ defaultDeploymentMode: 'Standard' });
     server.put(PATHS.configMaps, settings({ deploy: '{' }));
     await until(cluster.watch, () => known().warnings.length > 0);
     expect(known().warnings.join()).toBe(

@@ -1,16 +1,18 @@
 /** What a plan needs to know of a cluster, kept by watches: runtimes, KServe's version, its CRD and its settings. */
 import { reduceCrd } from '../core/crd.ts';
 import { type Fault, messageOf } from '../core/errors.ts';
-import { isJsonObject, type Json, type JsonObject, valueAt } from '../core/json.ts';
+import { isJsonObject, type Json, type JsonObject, parseJson, valueAt } from '../core/json.ts';
 import { isKServeVersion, modeOfName } from '../core/kserve.ts';
 import { readRuntime, type ServingRuntime } from '../core/runtime-catalogue.ts';
 import type { Structure } from '../core/structure.ts';
 import type { YamlDocument } from '../core/yaml-source.ts';
-import type { ClusterCatalogue, KServeSettings } from './cluster.ts';
+import { type ClusterCatalogue, ClusterUnavailableError, type KServeSettings } from './cluster.ts';
 import { keyOf } from './list-watch.ts';
 import {
   CLUSTER_RUNTIMES,
   CONFIG_MAPS,
+  CRD_IS_GONE,
+  CRD_LEAVES,
   CRDS,
   DEPLOYMENTS,
   INFERENCE_SERVICE_CRD,
@@ -36,6 +38,8 @@ export function createCatalogue({
 }: WatchOptions & { changed: () => void; ofKnative: readonly Source[] }): {
   catalogue: ClusterCatalogue;
   sources: Source[];
+  /** Its trouble is that KServe's CRD goes: whoever sees services deleted then must not take that for people's doing. */
+  removal: Pick<Source, 'trouble'>;
 } {
   const everywhere = { namespace: null, name: null };
   const places = namespaces.length === 0 ? [null] : namespaces;
@@ -49,7 +53,30 @@ export function createCatalogue({
   const controller = factsOf(readControllerVersion, changed);
 
   const sharedSource = makeSource(CLUSTER_RUNTIMES, everywhere, shared.sink);
-  const crdSource = makeSource(CRDS, { namespace: null, name: INFERENCE_SERVICE_CRD }, crd.sink);
+  const removal: Pick<Source, 'trouble'> = { trouble: null };
+  const noteRemoval = (words: typeof CRD_LEAVES | null): void => {
+    const problem = words && { ...words, kind: 'missing' as const, detail: null, retryAfter: null };
+    const since = removal.trouble?.since ?? now();
+    removal.trouble = problem && { since, error: new ClusterUnavailableError(`cluster ${name}`, problem) };
+  };
+  const crdSource = makeSource(
+    CRDS,
+    { namespace: null, name: INFERENCE_SERVICE_CRD },
+    {
+      put: (object) => {
+        noteRemoval(valueAt(object, ['metadata', 'deletionTimestamp']) === undefined ? null : CRD_LEAVES);
+        crd.sink.put(object);
+      },
+      drop: (object) => {
+        noteRemoval(CRD_IS_GONE);
+        crd.sink.drop(object);
+      },
+      keepOnly: (keys) => {
+        if (crd.values.size > keys.size) noteRemoval(CRD_IS_GONE);
+        crd.sink.keepOnly(keys);
+      },
+    },
+  );
   const settingsSource = makeSource(
     CONFIG_MAPS,
     { namespace: kserveNamespace, name: KSERVE_CONFIG },
@@ -91,7 +118,7 @@ export function createCatalogue({
       };
     },
   };
-  return { catalogue, sources: [...own.map(({ source }) => source), ...commonSources] };
+  return { catalogue, sources: [...own.map(({ source }) => source), ...commonSources], removal };
 }
 
 const hasAnswered = ({ listed, trouble }: Source): boolean => listed || trouble !== null;
@@ -177,23 +204,11 @@ function readSettings(object: JsonObject, warn: (text: string) => void): KServeS
   const section = (key: string): JsonObject => {
     const text = valueAt(object, ['data', key]);
     if (typeof text !== 'string') return {};
-    try {
-      const value: Json = JSON.parse(text);
-      if (isJsonObject(value)) return value;
-    } catch {}
+    const value = parseJson(text);
+    if (isJsonObject(value)) return value;
     warn(`${key} of the ConfigMap ${keyOf(object)} is no JSON object, so KServe cannot read it either`);
     return {};
   };
   const deploy = section('deploy');
-  const ingress = section('ingress');
-  return {
-    defaultDeploymentMode: modeOfName(String(deploy['defaultDeploymentMode'] ?? '')),
-    ingressDomain: textOf(ingress['ingressDomain']),
-    domainTemplate: textOf(ingress['domainTemplate']),
-    urlScheme: textOf(ingress['urlScheme']),
-    disableIngressCreation: ingress['disableIngressCreation'] === true,
-  };
+  return { defaultDeploymentMode: modeOfName(String(deploy['defaultDeploymentMode'] ?? '')) };
 }
-
-const textOf = (value: Json | undefined): string | null =>
-  typeof value === 'string' && value !== '' ? value : null;

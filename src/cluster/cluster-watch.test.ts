@@ -278,7 +278,84 @@ describe('a watch', () => {
   });
 });
 
+describe('whether what is known may be old', () => {
+  const asked = () => server.requests.filter((request) => request === 'GET /version').length;
+  /** Swallows what comes, like a network that drops packets: no connection breaks. */
+  const vanish = (): void => {
+    server.intercept = () => true;
+  };
+
+  it('is not asked while something was heard a moment ago, or before anything is known', async () => {
+    await cluster.watch.check();
+    await start();
+    await cluster.watch.check();
+    expect(asked()).toBe(0);
+  });
+
+  it('is asked once for all who want to know, and any answer of the API server will do', async () => {
+    cluster = make({ pace: { ...HASTY, quiet: 0 } });
+    await start();
+    await Promise.all([cluster.watch.check(), cluster.watch.check()]);
+    expect(asked()).toBe(1);
+    expect(troubleIn('vision')).toBeUndefined();
+  });
+
+  it('is told as trouble where nothing answers, and over once everything is listed anew', async () => {
+    cluster = make({ pace: { ...HASTY, quiet: 0, sign: 50, answer: 200 } });
+    server.put(PATHS.services, serviceOf('vision', 'iris', 'http://one'));
+    await start();
+    vanish();
+    await cluster.watch.check();
+    expect(troubleIn('vision')).toBe(
+      `cluster prod gives no answer in time since 12:00 UTC; check that it runs, and its address, proxy and certificate authority in the kubeconfig ${server.kubeconfig}`,
+    );
+    expect(urlOf('iris')).toBe('http://one');
+    // While it is known, nobody asks.
+    await cluster.watch.check();
+    expect(asked()).toBe(1);
+    const seenAtEnd = new Promise((resolve) => {
+      cluster.watch.onChange(() => {
+        if (troubleIn('vision') === undefined) resolve(urlOf('iris'));
+      });
+    });
+    server.intercept = () => false;
+    server.put(PATHS.services, serviceOf('vision', 'iris', 'http://two'));
+    expect(await seenAtEnd).toBe('http://two');
+  });
+
+  it('is told as trouble where only what stands before the API server answers', async () => {
+    cluster = make({ pace: { ...HASTY, quiet: 0 } });
+    await start();
+    server.intercept = (_, response) => {
+      response.writeHead(503).end('no healthy upstream');
+      return true;
+    };
+    await cluster.watch.check();
+    expect(troubleIn('vision')).toContain('cluster prod answers 503 since 12:00 UTC; check');
+  });
+});
+
 describe('trouble is told in words, and ends', () => {
+  it('once everything is up to date again, and not before', async () => {
+    const names = Array.from({ length: 20 }, (_, index) => `iris-${index}`);
+    for (const name of names) server.put(PATHS.services, serviceOf('vision', name, 'http://one'));
+    await start();
+    server.intercept = (_, response) => {
+      refuse(response, 503, 'no');
+      return true;
+    };
+    server.drop();
+    await until(cluster.watch, () => troubleIn('vision') !== undefined);
+    const seenAtEnd = new Promise<unknown[]>((resolve) => {
+      cluster.watch.onChange(() => {
+        if (troubleIn('vision') === undefined) resolve(names.map((name) => urlOf(name)));
+      });
+    });
+    for (const name of names) server.put(PATHS.services, serviceOf('vision', name, 'http://two'));
+    server.intercept = () => false;
+    expect(new Set(await seenAtEnd)).toEqual(new Set(['http://two']));
+  });
+
   it('since it began, though it goes on in other words, and what was seen stays', async () => {
     server.put(PATHS.services, serviceOf('vision', 'iris', 'http://one'));
     await start();
@@ -397,6 +474,40 @@ describe('trouble is told in words, and ends', () => {
     );
     server.known.add(PATHS.services);
     await untilListed(cluster, 'vision');
+  });
+
+  it('while the CRD of KServe goes, from before it takes the services with it until it is back', async () => {
+    const crd = { metadata: { name: 'inferenceservices.serving.kserve.io' } };
+    const deletionTimestamp = '2026-03-01T12:00:00Z';
+    server.put(PATHS.crds, crd);
+    server.put(PATHS.services, serviceOf('vision', 'iris'));
+    await start();
+    await until(cluster.watch, () => cluster.catalogue.knowledge('vision').complete);
+    server.put(PATHS.crds, { metadata: { ...crd.metadata, deletionTimestamp } });
+    await until(cluster.watch, () => troubleIn('vision') !== undefined);
+    expect(urlOf('iris')).toBeDefined();
+    expect(troubleIn('vision')).toBe(
+      'cluster prod is deleting the CRD inferenceservices.serving.kserve.io, and every InferenceService with it since 12:00 UTC; install KServe there again',
+    );
+    clock += 60_000;
+    server.remove(PATHS.crds, crd);
+    await until(cluster.watch, () => troubleIn('vision')?.includes('is deleting') === false);
+    expect(troubleIn('vision')).toBe(
+      'cluster prod has no CRD inferenceservices.serving.kserve.io any more since 12:00 UTC; install KServe there again',
+    );
+    server.put(PATHS.crds, crd);
+    await until(cluster.watch, () => troubleIn('vision') === undefined);
+  });
+
+  it('where the CRD of KServe went while its watch was down', async () => {
+    const crd = { metadata: { name: 'inferenceservices.serving.kserve.io' } };
+    server.put(PATHS.crds, crd);
+    await start();
+    await until(cluster.watch, () => cluster.catalogue.knowledge('vision').complete);
+    server.remove(PATHS.crds, crd);
+    server.compact();
+    server.drop(PATHS.crds);
+    await until(cluster.watch, () => troubleIn('vision')?.includes('any more') ?? false);
   });
 
   it('but not where Knative is not installed, also when RBAC forbids to look', async () => {

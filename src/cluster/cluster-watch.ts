@@ -3,6 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { ClusterKind, Seen } from '../core/cluster-views.ts';
 import { messageOf } from '../core/errors.ts';
 import { type JsonObject, valueAt } from '../core/json.ts';
+import type { Deed } from './api-failure.ts';
 import { createCatalogue } from './catalogue.ts';
 import type {
   ClusterCatalogue,
@@ -24,6 +25,12 @@ import {
 } from './resources.ts';
 import { makeSource, type Source, troubleOf, type WatchOptions } from './source.ts';
 
+const VERSION: Deed = {
+  verb: 'read its version',
+  grant: 'grant it the ClusterRole system:public-info-viewer',
+  missing: { what: 'has no version', fix: 'look at what answers there' },
+};
+
 export function createClusterWatch(options: WatchOptions): {
   watch: ClusterWatch;
   catalogue: ClusterCatalogue;
@@ -34,6 +41,11 @@ export function createClusterWatch(options: WatchOptions): {
   let running: Promise<void>[] = [];
   /** Ends every wait: what is back for one watch is back for all. */
   let waking = new AbortController();
+  /** Ends every connection of a watch. */
+  let breaking = new AbortController();
+  /** By a clock that nobody sets. */
+  let heardAt = Number.NEGATIVE_INFINITY;
+  let asking: Promise<void> | null = null;
 
   const tell: ClusterListener = (namespace, service) => {
     for (const listener of listeners) {
@@ -57,7 +69,11 @@ export function createClusterWatch(options: WatchOptions): {
   const namespaceSource = makeSource(NAMESPACES, { namespace: null, name: null }, namespaceSink());
   const objects = (namespaces.length === 0 ? [null] : namespaces).flatMap(sourcesOf);
   const watched = namespaces.length === 0 ? [namespaceSource, ...objects] : objects;
-  const { catalogue, sources: factSources } = createCatalogue({
+  const {
+    catalogue,
+    sources: factSources,
+    removal,
+  } = createCatalogue({
     ...options,
     changed: () => tell(null, null),
     ofKnative: objects.filter(({ resource }) => resource.optional),
@@ -103,7 +119,10 @@ export function createClusterWatch(options: WatchOptions): {
     if (namespaces.length > 0 && !namespaces.includes(namespace))
       return { listed: false, trouble: notWatched(namespace) };
     const relevant = watched.filter(({ scope }) => scope.namespace === null || scope.namespace === namespace);
-    return { listed: relevant.every(({ listed }) => listed), trouble: troubleOf(name, relevant, now()) };
+    return {
+      listed: relevant.every(({ listed }) => listed),
+      trouble: troubleOf(name, [...relevant, removal], now()),
+    };
   }
 
   const notWatched = (namespace: string): WatchState['trouble'] => ({
@@ -140,6 +159,30 @@ export function createClusterWatch(options: WatchOptions): {
       log.info({ cluster: name }, `cluster ${name} is watched again`);
   }
 
+  const heard = (): void => {
+    heardAt = performance.now();
+  };
+
+  /** By a request that everybody may make. Any answer shows that connections lead to it, but for that of a balancer. */
+  async function askWhetherThere(): Promise<void> {
+    try {
+      const late = AbortSignal.timeout(pace.sign);
+      const answer = await api.ask({ path: '/version' }, AbortSignal.any([stopping.signal, late]));
+      if (answer.status >= 500) throw api.refusal(answer, VERSION);
+      heard();
+    } catch (error) {
+      if (!stopping.signal.aborted) cutOff(api.broken(error));
+    }
+  }
+
+  /** What was open may never bring anything again, so each watch begins anew, and tells how it fares. */
+  function cutOff(trouble: ClusterUnavailableError): void {
+    for (const source of [...watched, ...factSources])
+      if (source.trouble === null && !source.absent) report(source, { ...source, trouble });
+    breaking.abort();
+    breaking = new AbortController();
+  }
+
   async function run(source: Source, after: Promise<unknown>): Promise<void> {
     await after;
     const { resource, scope, sink } = source;
@@ -152,6 +195,8 @@ export function createClusterWatch(options: WatchOptions): {
         isAbsent: (error) => isAbsent(resource, error),
         sink: { ...sink, report: (standing) => report(source, standing) },
         pace,
+        heard,
+        breaking: () => breaking.signal,
         pause: (span) =>
           wait(span, undefined, { signal: AbortSignal.any([stopping.signal, waking.signal]) }).catch(
             () => {},
@@ -191,6 +236,14 @@ export function createClusterWatch(options: WatchOptions): {
       },
       seen: (namespace, service) => shelf.seen(service, namespace, phaseOf(namespace)),
       state,
+      check: async () => {
+        const isTrusted = watched.some(({ listed, trouble }) => listed && trouble === null);
+        if (!isTrusted || performance.now() - heardAt < pace.quiet) return;
+        asking ??= askWhetherThere().finally(() => {
+          asking = null;
+        });
+        await asking;
+      },
       onChange: (listener) => {
         listeners.add(listener);
         return () => listeners.delete(listener);

@@ -27,6 +27,8 @@ export class FakeCluster implements ClusterWatch, ClusterCatalogue {
   readonly listeners = new Set<ClusterListener>();
   /** How often somebody looked at a target. */
   looks = 0;
+  /** What comes of asking whether it is there. */
+  checked = async (): Promise<void> => {};
   known: ClusterKnowledge = UNKNOWN;
   started = false;
   #state: WatchState = { listed: true, trouble: null };
@@ -44,6 +46,9 @@ export class FakeCluster implements ClusterWatch, ClusterCatalogue {
   }
   state(): WatchState {
     return this.#state;
+  }
+  check(): Promise<void> {
+    return this.checked();
   }
   onChange(listener: ClusterListener): () => void {
     this.listeners.add(listener);

@@ -10,6 +10,8 @@ export const SILENT_LOG: Log = { debug: () => {}, info: () => {}, warn: () => {}
 export const HASTY: Pace = {
   answer: 5_000,
   page: 3,
+  quiet: 60_000,
+  sign: 5_000,
   silence: 60_000,
   watch: 300,
   first: 5,

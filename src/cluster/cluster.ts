@@ -14,6 +14,7 @@ export interface ClusterProblem {
     | 'credentials' // they are refused
     | 'forbidden' // RBAC
     | 'missing' // it does not know what is asked for
+    | 'namespace' // it does not have the namespace, or is deleting it
     | 'stranger'; // what answers is no API server
   /** The rest of a sentence that begins with the cluster, such as `cannot be reached`. */
   what: string;
@@ -82,6 +83,12 @@ export interface ClusterWatch {
   seen(namespace: string, name: string): Seen;
   /** @returns how far {@link seen} can be trusted for services of a namespace */
   state(namespace: string): WatchState;
+  /**
+   * Finds out whether what is known may be old, before time alone decides: a cluster that vanishes is as silent as one in
+   * which nothing happens. Where nothing came from the API server for some seconds, it is asked whether it is there.
+   * @returns once it was heard, or {@link state} tells that it was not
+   */
+  check(): Promise<void>;
   /** @returns a function that ends the listening */
   onChange(listener: ClusterListener): () => void;
 }
@@ -90,10 +97,6 @@ export interface ClusterWatch {
 export interface KServeSettings {
   /** What runs a service that does not say how. */
   defaultDeploymentMode: DeploymentMode | null;
-  ingressDomain: string | null;
-  domainTemplate: string | null;
-  urlScheme: string | null;
-  disableIngressCreation: boolean;
 }
 
 /** What is known of a cluster when a plan is made. Each part is null where it is not known. */
@@ -143,6 +146,14 @@ export class ApplyConflictError extends Error {
   }
 }
 
+/** An apply was meant for an object that is gone, or has been made anew under its name. Nothing was changed. */
+export class ObjectReplacedError extends Error {
+  override readonly name = 'ObjectReplacedError';
+}
+
+/** Under this name API servers keep which fields are ours. */
+export const FIELD_MANAGER = 'modelhook';
+
 /** Where one InferenceService is. */
 export interface ObjectPlace {
   namespace: string;
@@ -157,9 +168,11 @@ export interface ClusterApplier {
   /** @returns the live object as the API server sends it; null where there is none */
   get(place: ObjectPlace): Promise<JsonObject | null>;
   /**
-   * Server-side apply as field manager `modelhook`. Namespaces are never made.
+   * Server-side apply as {@link FIELD_MANAGER}. Namespaces are never made.
+   * @param object with `metadata.uid` only that very object is changed
    * @returns the object as it is, or would be, with what the webhooks made of it
    * @throws {ApplyConflictError} others own fields of it
+   * @throws {ObjectReplacedError} it is not the one of the given uid any more
    * @throws {StalledError} it is refused, in the words of the API server or of a webhook
    */
   apply(object: JsonObject, options: ApplyOptions): Promise<JsonObject>;

@@ -1,6 +1,6 @@
 /** Clusters, reached through the API server that a kubeconfig names, or the one whose pod this process runs in. */
 import { StalledError } from '../core/errors.ts';
-import { isJsonObject, type Json } from '../core/json.ts';
+import { isJsonObject, parseJson } from '../core/json.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createApi } from './api.ts';
 import { createApplier } from './applier.ts';
@@ -62,7 +62,7 @@ export const createKubernetesReader = (access: KubeconfigAccess): ClusterReader 
             fix: 'install KServe there, or name the context of a cluster that has it',
           },
         });
-      const crd = parse(answer.body);
+      const crd = parseJson(answer.body);
       if (isJsonObject(crd) && crd['kind'] === 'CustomResourceDefinition') return crd;
       throw api.stranger('something that is no CustomResourceDefinition');
     } catch (error) {
@@ -88,13 +88,4 @@ function asStalled(error: ClusterUnavailableError): Error {
   const { what, detail, fix } = problem;
   if (problem.kind === 'configuration') return new StalledError(detail ?? what, fix);
   return new StalledError(`${cluster} ${what}${detail === null ? '' : `: ${detail}`}`, fix);
-}
-
-/** @returns null where it is no JSON */
-function parse(text: string): Json {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

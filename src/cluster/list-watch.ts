@@ -4,7 +4,7 @@
  * The library's own informer does not ask for bookmarks or pages, keeps objects whole, ends with the first error, and
  * leaves a connection open for each try (docs/decisions/0014-an-own-list-watch.md).
  */
-import { isJsonObject, type Json, type JsonObject, valueAt } from '../core/json.ts';
+import { isJsonObject, type Json, type JsonObject, parseJson, valueAt } from '../core/json.ts';
 import type { ClusterApi } from './api.ts';
 import type { Deed } from './api-failure.ts';
 import { ClusterUnavailableError } from './cluster.ts';
@@ -16,6 +16,10 @@ export interface Pace {
   answer: number;
   /** Objects in a page of a list. */
   page: number;
+  /** After how long without anything from the API server it is asked whether it is there, where that matters. */
+  quiet: number;
+  /** How long that answer may take. */
+  sign: number;
   /** How long a watch may be silent. An API server sends a bookmark about every minute. */
   silence: number;
   /** Seconds after which the API server is asked to end a watch; up to twice as long, so that not all end at once. */
@@ -31,6 +35,8 @@ export interface Pace {
 export const PATIENT: Pace = {
   answer: 30_000,
   page: 250,
+  quiet: 10_000,
+  sign: 5_000,
   silence: 150_000,
   watch: 300,
   first: 200,
@@ -70,6 +76,10 @@ export interface ListWatchOptions {
   isAbsent(problem: ClusterUnavailableError): Promise<boolean>;
   sink: Sink;
   pace: Pace;
+  /** Told of everything that a watch brings, bookmarks included. */
+  heard(): void;
+  /** @returns what breaks the connection of a watch; then everything is listed anew, at once */
+  breaking(): AbortSignal;
   /** Waits so many milliseconds, or less where something says that it is worth trying, or has to end. */
   pause(span: number): Promise<void>;
 }
@@ -91,18 +101,22 @@ export async function keepWatching(options: ListWatchOptions, signal: AbortSigna
   /** Tries in a row that brought nothing. */
   let failures = 0;
 
+  let breaking = options.breaking();
+
   async function once(): Promise<void> {
     if (version === null) {
       version = await list(options, signal);
       listed = true;
     }
-    const stream = await openWatch(options, version, signal);
+    const stream = await openWatch(options, version, AbortSignal.any([signal, breaking]));
+    options.heard();
     sink.report({ trouble: null, listed, absent: false });
     const began = performance.now();
     let progress = false;
     let dropped = false;
     try {
       for await (const line of linesOf(stream)) {
+        options.heard();
         version = take(options, line);
         progress = true;
       }
@@ -118,17 +132,14 @@ export async function keepWatching(options: ListWatchOptions, signal: AbortSigna
   /** @returns how long to wait at least */
   async function handle(error: unknown): Promise<number> {
     failures += 1;
-    if (error instanceof GoneError) {
-      version = null;
-      return 0;
-    }
+    // Trouble is over once everything is up to date. A watch that goes on does not tell when it has caught up; a list does.
+    version = null;
+    if (error instanceof GoneError) return 0;
     const trouble = options.api.broken(error);
-    if (trouble.problem.kind === 'stranger' || trouble.problem.kind === 'missing') version = null;
     if (!(await options.isAbsent(trouble))) {
       sink.report({ trouble, listed, absent: false });
       return trouble.problem.retryAfter ?? 0;
     }
-    version = null;
     listed = true;
     sink.keepOnly(new Set());
     sink.report({ trouble: null, listed, absent: true });
@@ -137,6 +148,8 @@ export async function keepWatching(options: ListWatchOptions, signal: AbortSigna
 
   while (!signal.aborted) {
     let least = 0;
+    if (breaking.aborted) version = null;
+    breaking = options.breaking();
     try {
       await once();
     } catch (error) {
@@ -189,7 +202,7 @@ async function listPage(
   const answer = await api.ask({ path, query: { ...query, ...part } }, signal);
   if (answer.status === 410) throw new GoneError();
   if (answer.status !== 200) throw api.refusal(answer, deed);
-  const page = parse(answer.body);
+  const page = parseJson(answer.body);
   const items = valueAt(page, ['items']);
   const version = valueAt(page, ['metadata', 'resourceVersion']);
   if (!Array.isArray(items) || typeof version !== 'string') throw api.stranger('something that is no list');
@@ -217,7 +230,7 @@ async function openWatch(
 
 /** @returns the version that a line of a watch leads to */
 function take({ api, sink, deed }: ListWatchOptions, line: string): string {
-  const event = parse(line);
+  const event = parseJson(line);
   const object = valueAt(event, ['object']);
   const type = valueAt(event, ['type']);
   if (!isJsonObject(object)) throw api.stranger('a watch with something that cannot be read');
@@ -231,13 +244,4 @@ function take({ api, sink, deed }: ListWatchOptions, line: string): string {
   if (type === 'ADDED' || type === 'MODIFIED') sink.put(object);
   else if (type === 'DELETED') sink.drop(object);
   return version;
-}
-
-/** @returns null where it is no JSON */
-function parse(text: string): Json {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

@@ -12,8 +12,6 @@ export interface ObjectShelf {
   /** @param namespace the one that was listed; null: all */
   keepOnly(kind: ClusterKind, namespace: string | null, keys: ReadonlySet<string>): void;
   seen(service: string, namespace: string, phase: Seen['namespace']): Seen;
-  /** Number of objects, events included. */
-  size(): number;
 }
 
 /** @param changed called with the service whose objects or events have changed */
@@ -88,7 +86,6 @@ export function createObjectShelf(changed: (namespace: string, service: string) 
       const family = [...(families.get(`${namespace}/${service}`) ?? [])];
       return collectSeen(service, [...family, ...events.about(family.map(({ uid }) => uid))], phase);
     },
-    size: () => owners.size + events.keys().length,
   };
 }
 

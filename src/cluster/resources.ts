@@ -46,6 +46,15 @@ export const CONFIG_MAPS = resource('', 'v1', 'configmaps');
 export const DEPLOYMENTS = resource('apps', 'v1', 'deployments');
 
 export const INFERENCE_SERVICE_CRD = `inferenceservices.${KSERVE}`;
+/** The words for what a cluster does whose CRD is being deleted: no InferenceService can be made, and all are deleted. */
+export const CRD_LEAVES = {
+  what: `is deleting the CRD ${INFERENCE_SERVICE_CRD}, and every InferenceService with it`,
+  fix: 'install KServe there again',
+};
+export const CRD_IS_GONE = {
+  what: `has no CRD ${INFERENCE_SERVICE_CRD} any more`,
+  fix: 'install KServe there again',
+};
 export const KSERVE_CONTROLLER = 'kserve-controller-manager';
 export const KSERVE_CONFIG = 'inferenceservice-config';
 

@@ -43,7 +43,11 @@ export const makeSource = (resource: Resource, scope: Scope, sink: Source['sink'
 const RANK = ['configuration', 'unreachable', 'credentials', 'stranger', 'busy', 'missing', 'forbidden'];
 
 /** @returns the worst of what is wrong with watches, since it began with any of them */
-export function troubleOf(name: string, sources: readonly Source[], at: number): WatchState['trouble'] {
+export function troubleOf(
+  name: string,
+  sources: readonly Pick<Source, 'trouble'>[],
+  at: number,
+): WatchState['trouble'] {
   const troubles = sources.flatMap(({ trouble }) => trouble ?? []);
   const [worst] = troubles.sort(
     (left, right) =>

@@ -41,29 +41,62 @@ export function conditionIn(value: Json | undefined, type: string): Condition | 
 const LONGEST = 600;
 const LAST_LINES = 3;
 
-/**
- * Keeps what a person reads of a message: the beginning, on one line, without secrets.
- * Addresses of models carry credentials at times, and messages end in commit statuses.
- */
-export const shorten = (text: string | null): string | null =>
-  text === null ? null : withoutSecrets(text.replace(/\s+/g, ' ').trim()).slice(0, LONGEST);
+/** Of more than this no part is looked at: nobody reads so far. */
+const MOST = 20_000;
+
+/** Keeps what a person reads of a message: the beginning, on one line, without secrets. */
+export const shorten = (text: string | null, longest = LONGEST): string | null =>
+  text === null ? null : withoutSecrets(text.slice(0, MOST).replace(/\s+/g, ' ').trim()).slice(0, longest);
 
 /** Keeps the last lines of what a container left behind: the error stands at the end of a stack trace. */
 export function lastLines(text: string | null): string | null {
   if (text === null) return null;
-  const lines = text.split('\n').map((line) => line.trim());
+  const lines = text
+    .slice(-MOST)
+    .split('\n')
+    .map((line) => line.trim());
   const last = lines.filter((line) => line !== '').slice(-LAST_LINES);
   return last.length === 0 ? null : withoutSecrets(last.join(' ')).slice(-LONGEST);
 }
 
-const withoutSecrets = (text: string): string =>
-  text
-    .replace(/(\w:\/\/)[^\s/@]+@/g, '$1***@')
-    .replace(
-      /([?&][\w.-]*(?:token|signature|sig|key|secret|password|credential)[\w.-]*=)[^\s&'"]+/gi,
-      '$1***',
-    )
-    .replace(/(\b(?:bearer|basic) )[\w.~+/=-]+/gi, '$1***');
+/** How names end whose value is a secret. Names that go on are others, such as `tokenizer` and `max_tokens`. */
+const SECRET =
+  '(?:token|signature|secret|passw(?:or)?d|pwd|credentials?|(?:secret|access|api|private|account)[-_]?key(?:[-_]?id)?)';
+const NAME = String.raw`(?<![\w.-])[\w.-]*`;
+/** In quotes, perhaps cut off, or up to the next space. */
+const VALUE = String.raw`(?:"[^"]*(?:"|$)|'[^']*(?:'|$)|[^\s&'"])+`;
+
+const HIDDEN: readonly (readonly [RegExp, string])[] = [
+  // https://user:password@host
+  [/(\w:\/\/)[^\s/?#'"]+@/g, '$1***@'],
+  // ?X-Amz-Signature=…&sig=…; in brackets, the address ends with them
+  [
+    /([?&][\w.-]*(?:token|signature|sig|key|secret|password|credential)[\w.-]*=)(?:(?!\](?:\s|$))[^\s&'"])+/gi,
+    '$1***',
+  ],
+  // AWS_SECRET_ACCESS_KEY=…, password = "…"
+  [new RegExp(String.raw`(${NAME}${SECRET}\s?=\s?)${VALUE}`, 'gi'), '$1***'],
+  // password: …; other names before a colon are of ordinary sentences
+  [new RegExp(String.raw`(${NAME}(?:passw(?:or)?d|api[-_]?key):\s?)${VALUE}`, 'gi'), '$1***'],
+  // "password": "…", also as a text in JSON
+  [
+    new RegExp(
+      String.raw`((?<!\\)\\*["'][\w.-]*${SECRET}\\*["']\s?:\s?)(\\*["'])[\s\S]*?(?:(?<!\\)\2|$)`,
+      'gi',
+    ),
+    '$1$2***$2',
+  ],
+  [/(\b(?:bearer|basic) )(?!(?:auth\w*|tokens?)\b)[\w.~+/=-]+/gi, '$1***'],
+  // Tokens of Hugging Face, GitHub, GitLab and AWS, and JSON Web Tokens, by how they begin
+  [/\b(hf_|gh[oprsu]_|github_pat_|glpat-|AKIA|eyJ)(?=\w{16})[\w.-]+/g, '$1***'],
+];
+
+/**
+ * Hides what may be a secret. Everything that a cluster says passes through here: its words end in commit statuses, and
+ * addresses of models, and what containers leave behind, hold credentials at times. Done twice it changes nothing more.
+ */
+export const withoutSecrets = (text: string): string =>
+  HIDDEN.reduce((left, [pattern, hidden]) => left.replace(pattern, hidden), text);
 
 export const isTrue = (value: Json | undefined, ...path: string[]): boolean => {
   const found = valueAt(value, path);

@@ -26,6 +26,11 @@ import { DEPLOYMENT_MODE, SPEC_HASH } from './inference-service.ts';
 import { canonicalJson, type Json, valueAt } from './json.ts';
 import { modeOfName } from './kserve.ts';
 
+const CONDITIONS: Readonly<Record<Component, string>> = {
+  predictor: 'PredictorReady',
+  transformer: 'TransformerReady',
+  explainer: 'ExplainerReady',
+};
 const COMPONENTS: readonly Component[] = ['predictor', 'transformer', 'explainer'];
 
 /** Events that are not warnings and still tell something: of pods, from the kubelet and who adds nodes. */
@@ -59,6 +64,7 @@ export function projectObject(kind: ClusterKind, raw: unknown): ClusterObject | 
       return projectPod(object, {
         ...identity,
         component: textIn(labels, 'component'),
+        owner: ownerOf(object),
         specHash: textIn(object, 'metadata', 'annotations', SPEC_HASH),
       });
     case 'Event':
@@ -67,10 +73,18 @@ export function projectObject(kind: ClusterKind, raw: unknown): ClusterObject | 
       return projectChild(kind, object, {
         ...identity,
         component: textIn(labels, 'component'),
+        // The Configuration between them is not watched.
+        owner: kind === 'Revision' ? textIn(labels, 'serving.knative.dev/serviceUID') : ownerOf(object),
         specHash: templateHash(kind, object),
       });
   }
 }
+
+const ownerOf = (object: Json): string | null =>
+  textIn(
+    itemsIn(object, 'metadata', 'ownerReferences').find((reference) => isTrue(reference, 'controller')),
+    'uid',
+  );
 
 /** A Revision is its own template. */
 const templateHash = (kind: ClusterKind, object: Json): string | null =>
@@ -78,14 +92,20 @@ const templateHash = (kind: ClusterKind, object: Json): string | null =>
     ? textIn(object, 'metadata', 'annotations', SPEC_HASH)
     : textIn(object, 'spec', 'template', 'metadata', 'annotations', SPEC_HASH);
 
+/** Everything but what the API server keeps about an object, and its status, which no apply changes. */
+export const INTENT: readonly (readonly string[])[] = [
+  ['metadata', 'labels'],
+  ['metadata', 'annotations'],
+  ['spec'],
+];
+
 /**
  * Tells whether an InferenceService was changed by somebody: its status does not count, which KServe changes all the time.
  * @returns 16 hex digits, equal for equal labels, annotations and spec
  */
 export function intentOf(object: Json): string {
-  const parts = [['metadata', 'labels'], ['metadata', 'annotations'], ['spec']];
   return createHash('sha256')
-    .update(canonicalJson(parts.map((path) => valueAt(object, path) ?? null)))
+    .update(canonicalJson(INTENT.map((path) => valueAt(object, path) ?? null)))
     .digest('hex')
     .slice(0, 16);
 }
@@ -111,12 +131,12 @@ function projectInferenceService(object: Json, identity: Identity): InferenceSer
     components: COMPONENTS.flatMap((component) => projectComponent(object, component)),
     ready: conditionIn(object, 'Ready'),
     ingressReady: conditionIn(object, 'IngressReady'),
-    predictorReady: conditionIn(object, 'PredictorReady'),
     transitionStatus: textIn(object, 'status', 'modelStatus', 'transitionStatus'),
     lastFailure: failure
       ? { reason: textIn(failure, 'reason'), message: shorten(textIn(failure, 'message')) }
       : null,
     url: textIn(object, 'status', 'url'),
+    observedGeneration: countIn(object, 'status', 'observedGeneration'),
   };
 }
 
@@ -138,6 +158,7 @@ function projectComponent(object: Json, component: Component): ComponentView[] {
       canaryTrafficPercent: numberIn(spec, 'canaryTrafficPercent'),
       latestCreatedRevision: textIn(status, 'latestCreatedRevision'),
       latestReadyRevision: textIn(status, 'latestReadyRevision'),
+      ready: conditionIn(object, CONDITIONS[component]),
     },
   ];
 }
@@ -154,12 +175,16 @@ function projectChild(
   const desired = numberIn(object, 'spec', 'replicas') ?? 1;
   const total = countIn(object, 'status', 'replicas');
   const ready = conditionIn(object, 'Ready');
+  const deploymentRevision = Number(
+    textIn(object, 'metadata', 'annotations', 'deployment.kubernetes.io/revision') ?? 0,
+  );
   switch (kind) {
     case 'Deployment':
       return {
         kind,
         ...child,
         revision: textIn(object, 'metadata', 'labels', 'serving.knative.dev/revision'),
+        deploymentRevision,
         ...generations,
         desired,
         total,
@@ -174,9 +199,7 @@ function projectChild(
         desired,
         total,
         failure: conditionIn(object, 'ReplicaFailure'),
-        deploymentRevision: Number(
-          textIn(object, 'metadata', 'annotations', 'deployment.kubernetes.io/revision') ?? 0,
-        ),
+        deploymentRevision,
       };
     case 'KnativeService':
       return {
@@ -223,8 +246,10 @@ function projectEvent(object: Json, identity: Identity): EventView | null {
 }
 
 /**
- * Sorts objects by kind.
- * @param service the name of the target's InferenceService: what belongs to another is left out
+ * Sorts objects by kind. What belongs to another InferenceService is left out, and so is what was left by one of the same
+ * name that was deleted: its children have the same names, and may carry the same spec-hash. KServe and Kubernetes make
+ * each the controller of what it makes, so the owners lead from a pod to its InferenceService.
+ * @param service the name of the target's InferenceService
  * @param objects projections from the target's namespace
  */
 export function collectSeen(
@@ -235,15 +260,24 @@ export function collectSeen(
   const own = [...objects].filter((object) => object.kind === 'Event' || object.service === service);
   const ofKind = <K extends ClusterKind>(kind: K): Extract<ClusterObject, { kind: K }>[] =>
     own.filter((object): object is Extract<ClusterObject, { kind: K }> => object.kind === kind);
-  const uids = new Set(own.map(({ uid }) => uid));
+  const inferenceService = ofKind('InferenceService')[0] ?? null;
+  const known = new Set(inferenceService === null ? [] : [inferenceService.uid]);
+  /** To be asked from the service down to the pods: what a kind keeps are the owners of the next. */
+  const descendants = <T extends Child>(children: T[]): T[] => {
+    const kept = children.filter(
+      ({ owner }) => inferenceService === null || owner === null || known.has(owner),
+    );
+    for (const { uid } of kept) known.add(uid);
+    return kept;
+  };
   return {
     namespace,
-    inferenceService: ofKind('InferenceService')[0] ?? null,
-    deployments: ofKind('Deployment'),
-    replicaSets: ofKind('ReplicaSet'),
-    pods: ofKind('Pod'),
-    knativeServices: ofKind('KnativeService'),
-    revisions: ofKind('Revision'),
-    events: ofKind('Event').filter(({ regarding }) => uids.has(regarding.uid)),
+    inferenceService,
+    knativeServices: descendants(ofKind('KnativeService')),
+    revisions: descendants(ofKind('Revision')),
+    deployments: descendants(ofKind('Deployment')),
+    replicaSets: descendants(ofKind('ReplicaSet')),
+    pods: descendants(ofKind('Pod')),
+    events: ofKind('Event').filter(({ regarding }) => known.has(regarding.uid)),
   };
 }

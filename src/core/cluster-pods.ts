@@ -9,7 +9,6 @@ export function projectPod(object: Json, child: Child): PodView {
   return {
     kind: 'Pod',
     ...child,
-    owner: textIn(itemsIn(object, 'metadata', 'ownerReferences')[0], 'uid'),
     phase: textIn(object, 'status', 'phase'),
     reason: textIn(object, 'status', 'reason'),
     message: shorten(textIn(object, 'status', 'message')),

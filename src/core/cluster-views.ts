@@ -22,6 +22,8 @@ export interface Identity {
 /** What a Deployment, ReplicaSet, Knative Service or Revision has in common: the pods it makes. */
 export interface Child extends Identity {
   component: string | null;
+  /** The uid of what made it, by its controller reference; null where it has none. Of a Revision, the Knative Service. */
+  owner: string | null;
   /** Of its pod template. */
   specHash: string | null;
 }
@@ -38,6 +40,8 @@ export interface ComponentView {
   canaryTrafficPercent: number | null;
   latestCreatedRevision: string | null;
   latestReadyRevision: string | null;
+  /** Of the InferenceService, such as PredictorReady. In Standard mode the Deployment's condition Available. */
+  ready: Condition | null;
 }
 
 export interface InferenceServiceView extends Identity {
@@ -58,17 +62,20 @@ export interface InferenceServiceView extends Identity {
   components: ComponentView[];
   ready: Condition | null;
   ingressReady: Condition | null;
-  predictorReady: Condition | null;
   transitionStatus: string | null;
   /** KServe never clears it: it means nothing without the transition status. */
   lastFailure: { reason: string | null; message: string | null } | null;
   url: string | null;
+  /** Not its own but that of its child, and of the last one where it has several (KServe #6081). */
+  observedGeneration: number;
 }
 
 export interface DeploymentView extends Child {
   kind: 'Deployment';
   /** The Knative Revision it belongs to; null in Standard mode. */
   revision: string | null;
+  /** Counts the changes of its template; 0 where it does not say. */
+  deploymentRevision: number;
   generation: number;
   observedGeneration: number;
   desired: number;
@@ -152,8 +159,6 @@ export interface ContainerView {
 
 export interface PodView extends Child {
   kind: 'Pod';
-  /** The ReplicaSet that made it. */
-  owner: string | null;
   phase: string | null;
   /** Why the pod as a whole failed, such as `Evicted`. */
   reason: string | null;

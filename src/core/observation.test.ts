@@ -79,6 +79,70 @@ describe('observe', () => {
     expect(at(NOW - 5 * MINUTE)).toBe('Ready in 0s at https://iris.example.com');
   });
 
+  it('looks once more when the stability is over, whenever it can, before it ends', () => {
+    const readiness = { ...OBSERVED.plan.readiness, stability: 5 * MINUTE };
+    const ready: Observed = {
+      ...OBSERVED,
+      phase: 'ready',
+      plan: { gitops: null, readiness },
+      observation: { ...OBSERVED.observation, readyAt: NOW },
+    };
+    const at = NOW + 60 * MINUTE;
+    const unseen = { phase: 'ready', ends: false, until: Number.POSITIVE_INFINITY };
+    expect(observe(ready, { kind: 'beginning' }, at)).toMatchObject(unseen);
+    expect(observe(ready, { kind: 'cutOff', since: NOW, message: 'no' }, at)).toMatchObject(unseen);
+    const clear = (...objects: Parameters<typeof seenOf>) =>
+      observe(ready, { kind: 'clear', seen: seenOf(...objects) }, at);
+    expect(clear(service(), deployment())).toMatchObject({ phase: 'ready', ends: true });
+    expect(clear()).toMatchObject({
+      phase: 'failed',
+      message: expect.stringContaining('somebody deleted iris'),
+      ends: true,
+    });
+  });
+
+  describe('after a service was lost', () => {
+    const loading = seenOf(service(), deployment({ available: 0 }));
+    /** What is seen, each a second after the other. */
+    function last(...seen: ReturnType<typeof seenOf>[]): Observed {
+      let observed = OBSERVED;
+      for (const [times, each] of seen.entries()) {
+        const at = NOW + times * SECOND;
+        const { change } = dueOf(observed, observe(observed, { kind: 'clear', seen: each }, at), at);
+        if (change) observed = { ...observed, ...change, endpoints: observed.endpoints, saidAt: at };
+      }
+      return observed;
+    }
+
+    it.each([
+      [
+        'its namespace was deleted',
+        { ...seenOf(), namespace: 'absent' as const },
+        'create it and deploy again',
+      ],
+      ['it was deleted', seenOf(), 'deploy it again'],
+      ['it was changed', seenOf(service({ max: 9 })), 'let the GitOps agent sync it'],
+    ])('where %s, the advice ends when it is there again as delivered', (_, lost, advice) => {
+      expect(last(loading, lost)).toMatchObject({
+        phase: 'failed',
+        message: expect.stringContaining(advice),
+      });
+      expect(last(loading, lost, loading)).toMatchObject({
+        phase: 'delivered',
+        message: '0 of 1 new pod ready',
+      });
+      expect(last(loading, lost, lost, loading, loading)).toMatchObject({ phase: 'delivered' });
+    });
+
+    it('another failure stands until it serves', () => {
+      const stopped = seenOf(service({ annotations: { 'serving.kserve.io/stop': 'true' } }), deployment());
+      expect(last(loading, stopped, loading)).toMatchObject({
+        phase: 'failed',
+        message: expect.stringContaining('is stopped'),
+      });
+    });
+  });
+
   it('keeps the marks it was given where nothing of them changes', () => {
     const sight = { kind: 'clear', seen: seenOf(service(), deployment({ available: 0 })) } as const;
     const first = observe(OBSERVED, sight, NOW + SECOND).observation;

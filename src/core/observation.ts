@@ -6,7 +6,7 @@ import type { Seen } from './cluster-views.ts';
 import { readManaged } from './inference-service.ts';
 import { valueAt } from './json.ts';
 import { judge, serves } from './readiness.ts';
-import { formatSpan, type Wanted } from './readiness-cause.ts';
+import { AWAY, formatSpan, type Wanted } from './readiness-cause.ts';
 import { shortSha } from './ref-event.ts';
 import type { Observation, PlanSummary, ReadinessTerms, Rollout, Target } from './rollout.ts';
 import { readYaml } from './yaml-source.ts';
@@ -76,8 +76,6 @@ export function beginObservation(manifest: string, at: number): Observation | nu
 /** @param at now, in milliseconds since the epoch */
 export function observe(observed: Observed, sight: Sight, at: number): Outlook {
   const { readyAt } = observed.observation;
-  const isOver = observed.phase === 'ready' && at >= stableAt(observed);
-  if (isOver) return { ...unchanged(observed), ends: true };
   if (sight.kind !== 'clear') return unseen(observed, sight, at);
   return readyAt === null ? awaitReady(observed, sight.seen, at) : watchReady(observed, sight.seen, at);
 }
@@ -135,12 +133,12 @@ const unchanged = ({ phase, message, observation }: Observed): Outlook => ({
 
 /**
  * Nothing is judged by what may be old. At the timeout the rollout has failed all the same, but it is watched on until
- * the cluster can be seen again: then it is judged for the last time.
+ * the cluster can be seen again: then it is judged for the last time. So is one that was ready, once it was so for long
+ * enough, or nobody would be told of a service that stopped while nobody looked.
  */
 function unseen(observed: Observed, sight: Exclude<Sight, { kind: 'clear' }>, at: number): Outlook {
   const same = unchanged(observed);
-  if (observed.phase === 'ready') return { ...same, until: stableAt(observed) };
-  if (observed.phase === 'failed' || sight.kind === 'beginning') return same;
+  if (observed.phase === 'ready' || observed.phase === 'failed' || sight.kind === 'beginning') return same;
   const tellAt = Math.min(sight.since, at) + CUT_OFF_FOR;
   const timeout = timeoutOf(observed);
   if (at >= timeout) {
@@ -155,7 +153,7 @@ const wantedOf = ({ target, plan, receipt, observation }: Observed): Wanted => (
   target,
   ...observation,
   via: plan.gitops === null ? 'apply' : 'gitops',
-  putsBack: plan.selfHeal ?? false,
+  heals: plan.selfHeal ?? false,
   commit: receipt?.commit ? shortSha(receipt.commit) : null,
   readiness: plan.readiness,
 });
@@ -185,8 +183,12 @@ function awaitReady(observed: Observed, seen: Seen, at: number): Outlook {
     }
     case 'progressing': {
       const until = at + verdict.again;
-      // Whoever read that it failed, and why, is told next when it serves or when the time is over.
-      return phase === 'failed' ? { ...same, until } : { ...same, message: verdict.message, until };
+      const { message } = verdict;
+      // What it failed by is over, and the advice with it, where the service is there again as it was delivered.
+      const isBack = AWAY in observation.since && !(AWAY in since);
+      if (isBack) return { ...same, phase: 'delivered', message, until };
+      // Else whoever read that it failed, and why, is told next when it serves or when the time is over.
+      return phase === 'failed' ? { ...same, until } : { ...same, message, until };
     }
   }
 }
@@ -203,7 +205,7 @@ function watchReady(observed: Observed, seen: Seen, at: number): Outlook {
     return { ...same, phase: 'failed', message, ends: at >= end, until: end };
   }
   const stable = stableAt(observed);
-  if (observed.phase === 'ready') return { ...same, until: stable };
+  if (observed.phase === 'ready') return { ...same, ends: at >= stable, until: stable };
   return {
     ...same,
     phase: 'ready',

@@ -39,6 +39,11 @@ export function checkPolicy(policy: Policy, spec: Json, sink: Sink): void {
   }
   checkResources(policy, spec, sink.fault);
   checkScaling(policy, sink);
+  if (policy.delivery.selfHeal && !policy.updateExisting)
+    sink.fault(
+      ['spec', 'updateExisting'],
+      'contradicts delivery.selfHeal: true, which puts back what was deployed whenever it is changed or deleted, so that no newer version could ever take its place; keep one of the two',
+    );
   checkMetadata(policy, sink.fault);
   checkPod(policy.pod, ['spec', 'pod'], sink.fault);
   checkContainer(policy.container, ['spec', 'container'], sink.fault);

@@ -325,8 +325,8 @@ describe('what goes with another deployment mode', () => {
 });
 
 describe('where a manifest goes', () => {
-  const faults = (delivery: object, clusters: boolean[] = []): string[] =>
-    loadPolicies([{ path: 'a.yaml', text: policyText({ delivery }) }], 'c0ffee', {
+  const faults = (delivery: object, clusters: boolean[] = [], spec: object = {}): string[] =>
+    loadPolicies([{ path: 'a.yaml', text: policyText({ delivery, ...spec }) }], 'c0ffee', {
       known: {
         forges: ['plain'],
         clusters: clusters.map((reachable) => ({
@@ -345,6 +345,9 @@ describe('where a manifest goes', () => {
   it('is a GitOps repository or a cluster', () => {
     expect(faults({ apply: true }, [true])).toEqual([]);
     expect(faults({ apply: true, selfHeal: true }, [true])).toEqual([]);
+    expect(faults({ apply: true, selfHeal: true }, [true], { updateExisting: false })).toEqual([
+      expect.stringContaining('contradicts delivery.selfHeal: true'),
+    ]);
     expect(faults({ apply: true, gitops: 'fleet' }, [true])[0]).toContain('keep one of the two');
     expect(faults({ gitops: 'fleet', selfHeal: true })[0]).toContain('goes with apply: true');
   });

@@ -49,7 +49,7 @@ export interface Wanted {
   mode: DeploymentMode;
   via: 'gitops' | 'apply';
   /** What somebody else changes or deletes is put back by modelhook. */
-  putsBack: boolean;
+  heals: boolean;
   /** The GitOps commit, short; null where there is none. */
   commit: string | null;
   /** By our own clock, since the epoch. */
@@ -66,6 +66,9 @@ export type Since = Readonly<Record<string, number>>;
 
 /** The one mark that stays once it is set. */
 export const OURS = 'ours';
+
+/** Marks a service that was lost or changed, which its rollout was told of. It ends when the service is as wanted again. */
+export const AWAY = 'away';
 
 /** Measures how long causes last, and notes which of them there are now. */
 export interface Patience {

@@ -26,6 +26,13 @@ const failed = (cause: string, message: string) => ({
 });
 const progressing = (message: string) => ({ state: 'progressing', message, again: expect.anything() });
 
+const CRASHED = {
+  ready: false,
+  restartCount: 3,
+  state: { waiting: { reason: 'CrashLoopBackOff' } },
+  lastState: { terminated: { exitCode: 1 } },
+};
+
 describe('in Standard mode', () => {
   const judged = (...objects: ClusterObject[]) => judgeNow(WANTED, service(), ...objects);
 
@@ -38,7 +45,8 @@ describe('in Standard mode', () => {
     expect(judged()).toEqual(progressing('waiting for KServe to make Deployment iris-predictor'));
     const update = progressing('waiting for KServe to update Deployment iris-predictor');
     expect(judged(deployment({ hash: OLD }))).toEqual(update);
-    expect(judged(deployment({ observed: 1 }))).toEqual(update);
+    const acted = 'waiting for kube-controller-manager to act on Deployment iris-predictor';
+    expect(judged(deployment({ observed: 1 }))).toEqual(progressing(acted));
   });
 
   it('waits for old pods, for new ones and for as many as were asked for', () => {
@@ -72,6 +80,42 @@ describe('in Standard mode', () => {
       state: 'progressing',
     });
     expect(judged(deployment(), deployment({ ...worker, hash: null }))).toMatchObject({ state: 'ready' });
+  });
+
+  it('takes no child for that of the service that belongs to one which was deleted', () => {
+    const recreated = service({ about: { uid: 'new' } });
+    const family = (owner: string): ClusterObject[] => [
+      deployment({ owner }),
+      replicaSet({ owner: 'Deployment/iris-predictor' }),
+      unready(CRASHED, { owner: 'ReplicaSet/iris-predictor-1' }),
+    ];
+    const awaited = progressing('waiting for KServe to make Deployment iris-predictor');
+    expect(judgeNow(WANTED, recreated, ...family('old'))).toEqual(awaited);
+    // Kubernetes deletes what a service leaves from above.
+    expect(judgeNow(WANTED, recreated, ...family('old').slice(1))).toEqual(awaited);
+    expect(judgeNow(WANTED, recreated, ...family('old').slice(2))).toEqual(awaited);
+    expect(judgeNow(WANTED, recreated, ...family('new'))).toMatchObject({ state: 'ready' });
+    expect(judgeNow(WANTED, recreated, deployment())).toMatchObject({ state: 'ready' });
+  });
+
+  it('waits for a Deployment of which others tell a later state, as after a way to another spec and back', () => {
+    const told = (observedGeneration: number) => service({ status: { observedGeneration } });
+    const update = progressing('waiting for KServe to update Deployment iris-predictor');
+    expect(judgeNow(WANTED, told(4), deployment({ generation: 2 }))).toEqual(update);
+    expect(judgeNow(WANTED, told(4), deployment({ generation: 4 }))).toMatchObject({ state: 'ready' });
+    const owner = 'Deployment/iris-predictor';
+    const set = replicaSet({ owner, deploymentRevision: '10' });
+    expect(judged(deployment({ deploymentRevision: '9' }), set)).toEqual(update);
+    expect(judged(deployment({ deploymentRevision: '10' }), set)).toMatchObject({ state: 'ready' });
+  });
+
+  it('does not wait so for the child of another component', () => {
+    const both = service({
+      spec: { transformer: { containers: [] } },
+      status: { observedGeneration: 7 },
+    });
+    const transformer = { name: 'iris-transformer', component: 'transformer', hash: null, generation: 7 };
+    expect(judgeNow(WANTED, both, deployment(), deployment(transformer))).toMatchObject({ state: 'ready' });
   });
 
   it.each(['transformer', 'explainer'])('judges the %s like the predictor', (component) => {
@@ -165,7 +209,44 @@ describe('in Knative mode', () => {
     );
     const update = progressing('waiting for KServe to update Knative Service iris-predictor');
     expect(judged(knativeInferenceService(), knativeService({ hash: OLD }))).toEqual(update);
-    expect(judged(knativeInferenceService(), knativeService({ observed: 1 }))).toEqual(update);
+    expect(judged(knativeInferenceService(), knativeService({ observed: 1 }))).toEqual(
+      progressing('waiting for Knative to act on Knative Service iris-predictor'),
+    );
+  });
+
+  it('takes nothing for that of the service that belongs to one which was deleted', () => {
+    const recreated = knativeInferenceService({ about: { uid: 'new' } });
+    const family = (owner: string, of: string): ClusterObject[] => [
+      recreated,
+      knativeService({ owner }),
+      revision({ owner: of }),
+      running,
+    ];
+    const own = 'KnativeService/iris-predictor';
+    expect(judged(...family('old', own))).toEqual(
+      progressing('waiting for KServe to make Knative Service iris-predictor'),
+    );
+    expect(judged(...family('new', 'old'))).toEqual(
+      progressing('waiting for Knative to make a revision of iris-predictor'),
+    );
+    expect(judged(...family('new', own))).toMatchObject({ state: 'ready' });
+  });
+
+  it('waits for a Knative Service of which the service tells a later state', () => {
+    const later = knativeInferenceService({
+      status: {
+        observedGeneration: 3,
+        components: {
+          predictor: {
+            latestCreatedRevision: 'iris-predictor-00002',
+            latestReadyRevision: 'iris-predictor-00002',
+          },
+        },
+      },
+    });
+    expect(judged(later, knativeService(), revision(), running)).toEqual(
+      progressing('waiting for KServe to update Knative Service iris-predictor'),
+    );
   });
 
   it('waits for the revision, and says what its pod is at', () => {

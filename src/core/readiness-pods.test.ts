@@ -295,7 +295,7 @@ it('pods of a component without a hash count where the newest ReplicaSet made th
     deployment({ name: 'iris-transformer', ...transformer, available: 0 }),
     replicaSet({ name: 'old', ...transformer, deploymentRevision: '9' }),
     replicaSet({ name: 'new', ...transformer, deploymentRevision: '10' }),
-    unready(crashed(3, { exitCode: 1 }), { name: 't', owner, ...transformer }),
+    unready(crashed(3, { exitCode: 1 }), { name: 't', owner: `ReplicaSet/${owner}`, ...transformer }),
   ];
   expect(judgeNow(WANTED, ...objects('old'))).toMatchObject({
     state: 'progressing',

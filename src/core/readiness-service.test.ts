@@ -123,7 +123,7 @@ describe('after the delivered service was there', () => {
 });
 
 describe('where modelhook puts back what others change', () => {
-  const healed: Wanted = { ...WANTED, putsBack: true };
+  const healed: Wanted = { ...WANTED, heals: true };
   const deleting = service({ about: { deletionTimestamp: '2026-11-21T12:00:00Z' } });
 
   it.each([
@@ -149,10 +149,13 @@ describe('where modelhook puts back what others change', () => {
     });
   });
 
-  it('a namespace that goes is still a failure', () => {
-    expect(judgeLater(healed, { ...seenOf(), namespace: 'terminating' })).toMatchObject({
-      cause: 'namespace',
-    });
+  it('a namespace that goes is still a failure, and needs only to be made again', () => {
+    expect(judgeLater(healed, { ...seenOf(), namespace: 'absent' })).toEqual(
+      failed(
+        'namespace',
+        'namespace demo of cluster prod does not exist; create it, for modelhook makes no namespaces; the service is put back then',
+      ),
+    );
   });
 });
 
@@ -256,6 +259,12 @@ describe('what only events tell', () => {
     expect(verdict.message).toContain('the storage URI ftp://***@models/iris;');
   });
 
+  it('a storage URI that KServe has come to know since the rollout before does not fail it', () => {
+    const known = service({ model: { storageUri: 'ftp://demo/iris' }, told: {} });
+    const before = event(known, 'InternalError', unsupported('ftp://demo/iris'), -61);
+    expect(judgeNow(WANTED, known, before)).toMatchObject({ state: 'progressing' });
+  });
+
   it('a storage URI that was corrected since is not ours', () => {
     const corrected = service({ told: {} });
     const old = event(corrected, 'InternalError', unsupported('ftp://demo/iris'), -300);
@@ -303,14 +312,12 @@ describe('what only events tell', () => {
     );
   });
 
-  it('Knative mode without Knative fails at once', () => {
+  it('Knative mode without Knative fails at once, unless that was before the delivery', () => {
     const rejected = service({ mode: 'Knative', told: {} });
-    const told = event(
-      rejected,
-      'ServerlessModeRejected',
-      'It is not possible to use Knative deployment mode',
-    );
-    expect(judgeNow(KNATIVE, rejected, told)).toEqual(
+    const told = (seconds: number) =>
+      event(rejected, 'ServerlessModeRejected', 'It is not possible to use Knative deployment mode', seconds);
+    expect(judgeNow(KNATIVE, rejected, told(-61))).toMatchObject({ state: 'progressing' });
+    expect(judgeNow(KNATIVE, rejected, told(5))).toEqual(
       failed(
         'knativeMissing',
         'the cluster has no Knative Serving, which deployment mode Knative needs; set deploymentMode: Standard in the policy and delete the service, or install Knative',

@@ -1,7 +1,7 @@
 /** What the InferenceService itself tells: whether it is the delivered one, and whether KServe accepts it. */
 import type { EventView, InferenceServiceView, Seen } from './cluster-views.ts';
 import type { DeploymentMode } from './kserve.ts';
-import type { Failure, Patience, Wanted } from './readiness-cause.ts';
+import { AWAY, type Failure, type Patience, type Wanted } from './readiness-cause.ts';
 import { said } from './readiness-pods.ts';
 
 /** Either the live object, which is as wanted, or what keeps it from being that: a failure, or what is awaited. */
@@ -32,7 +32,7 @@ function gone(wanted: Wanted, seen: Seen, patience: Patience): Live {
   const isLost = seen.namespace === 'absent' || seen.namespace === 'terminating';
   const wasOurs = patience.wasOurs();
   if (isLost && (wasOurs || wanted.via === 'apply'))
-    return { live: null, failure: namespaceLost(wanted, seen.namespace === 'absent') };
+    return away(patience, namespaceLost(wanted, seen.namespace === 'absent'));
   if (wanted.via === 'gitops' && !wasOurs)
     return {
       live: null,
@@ -44,28 +44,28 @@ function gone(wanted: Wanted, seen: Seen, patience: Patience): Live {
   const reason = isDeleting
     ? `somebody is deleting ${name} from namespace ${namespace}`
     : `somebody deleted ${name} from namespace ${namespace}`;
-  return isPutBack(wanted, patience)
-    ? { live: null, waiting: `putting it back: ${reason}` }
-    : {
-        live: null,
-        failure: {
-          cause: 'deleted',
-          reason,
-          fix: wanted.putsBack ? NOT_PUT_BACK : 'deploy it again if it should serve',
-        },
-      };
+  if (isPutBack(wanted, patience)) return { live: null, waiting: `putting it back: ${reason}` };
+  const fix = wanted.heals ? NOT_PUT_BACK : 'deploy it again if it should serve';
+  return away(patience, { cause: 'deleted', reason, fix });
+}
+
+function away(patience: Patience, failure: Failure): Live {
+  patience.exceeded(AWAY, null);
+  return { live: null, failure };
 }
 
 /** Putting it back takes a moment. What takes longer is refused, or undone again and again. */
 const isPutBack = (wanted: Wanted, patience: Patience): boolean =>
-  wanted.putsBack && !patience.exceeded('putBack', lagOf(wanted));
+  wanted.heals && !patience.exceeded('putBack', lagOf(wanted));
 
 const NOT_PUT_BACK = 'see in the timeline of the rollout why it is not put back';
 
-const namespaceLost = ({ target }: Wanted, isAbsent: boolean): Failure => ({
+const namespaceLost = ({ target, heals }: Wanted, isAbsent: boolean): Failure => ({
   cause: 'namespace',
   reason: `namespace ${target.namespace} of cluster ${target.cluster} ${isAbsent ? 'does not exist' : 'is being deleted'}`,
-  fix: 'create it and deploy again, for modelhook makes no namespaces',
+  fix: heals
+    ? 'create it, for modelhook makes no namespaces; the service is put back then'
+    : 'create it and deploy again, for modelhook makes no namespaces',
 });
 
 /** @returns how the live object differs from what was delivered; null where it is that */
@@ -89,13 +89,12 @@ function notOurs(wanted: Wanted, difference: string, patience: Patience): Live {
       return { live: null, waiting: `waiting for ${name} to show what was applied` };
   }
   const reason = `somebody else changed ${name} after it was delivered: ${difference}`;
-  return isPutBack(wanted, patience)
-    ? { live: null, waiting: `putting it back: ${reason}` }
-    : { live: null, failure: { cause: 'changed', reason, fix: whatNext(wanted) } };
+  if (isPutBack(wanted, patience)) return { live: null, waiting: `putting it back: ${reason}` };
+  return away(patience, { cause: 'changed', reason, fix: whatNext(wanted) });
 }
 
-function whatNext({ via, putsBack }: Wanted): string {
-  if (putsBack) return NOT_PUT_BACK;
+function whatNext({ via, heals }: Wanted): string {
+  if (heals) return NOT_PUT_BACK;
   return via === 'gitops' ? 'let the GitOps agent sync it, or deploy again' : 'deploy again';
 }
 
@@ -124,8 +123,8 @@ export function specFailures(
   if (isReached) return [];
   const isIdle = patience.exceeded('notReached', invalidSpec);
   return [
-    ...storageFailures(live, seen),
-    ...knativeMissing(mode, live, seen),
+    ...storageFailures(wanted, live, seen),
+    ...knativeMissing(wanted, mode, live, seen),
     ...(isIdle ? idleFailures(wanted, live, seen) : []),
   ];
 }
@@ -163,11 +162,11 @@ function invalid(live: InferenceServiceView): Failure {
 
 /**
  * A storage URI that KServe does not know appears in an Event and nowhere else (pitfall 4 of the status). The event
- * names the URI, so it needs no time to tell whether it is about this spec.
+ * names the URI, but one of before may tell of what was mended since.
  */
-function storageFailures(live: InferenceServiceView, seen: Seen): Failure[] {
+function storageFailures(wanted: Wanted, live: InferenceServiceView, seen: Seen): Failure[] {
   const rejected = live.storageUris.find((uri) =>
-    reconcileErrors(live, seen).some(({ message }) => message.includes(`[${uri}] is not supported`)),
+    reconcileErrors(wanted, live, seen).some(({ message }) => message.includes(`[${uri}] is not supported`)),
   );
   if (rejected === undefined) return [];
   return [
@@ -179,10 +178,13 @@ function storageFailures(live: InferenceServiceView, seen: Seen): Failure[] {
   ];
 }
 
-function knativeMissing(mode: DeploymentMode, live: InferenceServiceView, seen: Seen): Failure[] {
-  const rejected = seen.events.some(
-    ({ regarding, reason }) => regarding.uid === live.uid && reason === 'ServerlessModeRejected',
-  );
+function knativeMissing(
+  wanted: Wanted,
+  mode: DeploymentMode,
+  live: InferenceServiceView,
+  seen: Seen,
+): Failure[] {
+  const rejected = eventsSince(wanted, live, seen).some(({ reason }) => reason === 'ServerlessModeRejected');
   if (mode !== 'Knative' || !rejected) return [];
   return [
     {
@@ -208,14 +210,19 @@ function idleFailures(wanted: Wanted, live: InferenceServiceView, seen: Seen): F
 /** Clocks of the cluster and ours may differ by this much. */
 const CLOCK_SKEW = 60_000;
 
+/** Events are kept for an hour, and a retry must not fail by those of the time before. */
+const eventsSince = ({ deliveredAt }: Wanted, { uid }: InferenceServiceView, seen: Seen): EventView[] =>
+  seen.events.filter(
+    ({ regarding, lastAt }) =>
+      regarding.uid === uid && (lastAt === null || lastAt >= deliveredAt - CLOCK_SKEW),
+  );
+
 /** @returns what KServe's controller reported last about this service, since it was delivered */
 export function reconcileFailures(wanted: Wanted, live: InferenceServiceView, seen: Seen): Failure[] {
-  const error = reconcileErrors(live, seen)
-    .filter(({ lastAt }) => lastAt === null || lastAt >= wanted.deliveredAt - CLOCK_SKEW)
-    .reduce<EventView | null>(
-      (last, event) => ((last?.lastAt ?? 0) > (event.lastAt ?? 0) ? last : event),
-      null,
-    );
+  const error = reconcileErrors(wanted, live, seen).reduce<EventView | null>(
+    (last, event) => ((last?.lastAt ?? 0) > (event.lastAt ?? 0) ? last : event),
+    null,
+  );
   if (error === null) return [];
   return [
     {
@@ -227,10 +234,7 @@ export function reconcileFailures(wanted: Wanted, live: InferenceServiceView, se
 }
 
 /** Two of KServe's writes that met are no error: it repeats the second at once, and reports it all the same. */
-const reconcileErrors = (live: InferenceServiceView, seen: Seen): EventView[] =>
-  seen.events.filter(
-    ({ regarding, reason, message }) =>
-      regarding.uid === live.uid &&
-      reason === 'InternalError' &&
-      !message.includes('the object has been modified'),
+const reconcileErrors = (wanted: Wanted, live: InferenceServiceView, seen: Seen): EventView[] =>
+  eventsSince(wanted, live, seen).filter(
+    ({ reason, message }) => reason === 'InternalError' && !message.includes('the object has been modified'),
   );

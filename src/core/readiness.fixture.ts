@@ -17,7 +17,7 @@ export const WANTED: Wanted = {
   maxReplicas: 3,
   mode: 'Standard',
   via: 'apply',
-  putsBack: false,
+  heals: false,
   commit: null,
   deliveredAt: NOW,
   readiness: {
@@ -55,6 +55,10 @@ const metadata = (kind: string, name: string, over: JsonObject = {}): JsonObject
   generation: 2,
   ...over,
 });
+
+/** Who made it, by uid; an empty one: nobody says. */
+const madeBy = (uid: string): JsonObject =>
+  uid === '' ? {} : { ownerReferences: [{ uid: 'of-a-stranger' }, { controller: true, uid }] };
 
 const labels = (component: string): JsonObject => ({
   component,
@@ -114,7 +118,10 @@ export const deployment = ({
   name = 'iris-predictor',
   component = 'predictor',
   hash = HASH,
-  observed = 2,
+  owner = '',
+  generation = 2,
+  observed = generation,
+  deploymentRevision = '1',
   desired = 1,
   total = desired,
   updated = total,
@@ -125,7 +132,10 @@ export const deployment = ({
   name?: string;
   component?: string;
   hash?: string | null;
+  owner?: string;
+  generation?: number;
   observed?: number;
+  deploymentRevision?: string;
   desired?: number;
   total?: number;
   updated?: number;
@@ -135,7 +145,10 @@ export const deployment = ({
 } = {}): ClusterObject =>
   project('Deployment', {
     metadata: metadata('Deployment', name, {
+      generation,
       labels: { ...labels(component), 'serving.knative.dev/revision': revision },
+      annotations: { 'deployment.kubernetes.io/revision': deploymentRevision },
+      ...madeBy(owner),
     }),
     spec: { replicas: desired, template: template(hash) },
     status: {
@@ -151,6 +164,7 @@ export const replicaSet = ({
   name = 'iris-predictor-1',
   component = 'predictor',
   hash = HASH as string | null,
+  owner = '',
   desired = 1,
   total = 1,
   failure = '',
@@ -160,6 +174,7 @@ export const replicaSet = ({
     metadata: metadata('ReplicaSet', name, {
       labels: labels(component),
       annotations: { 'deployment.kubernetes.io/revision': deploymentRevision },
+      ...madeBy(owner),
     }),
     spec: { replicas: desired, template: template(hash) },
     status: {
@@ -184,7 +199,7 @@ export const pod = ({
   name = 'iris-predictor-1-a',
   component = 'predictor',
   hash = HASH as string | null,
-  owner = 'iris-predictor-1',
+  owner = '',
   told = { PodScheduled: ['True'], Ready: ['True'] } as Record<string, Told>,
   phase = 'Running',
   container = { ready: true, state: { running: {} } } as JsonObject,
@@ -196,7 +211,7 @@ export const pod = ({
     metadata: metadata('Pod', name, {
       labels: labels(component),
       annotations: hash === null ? {} : { [HASH_KEY]: hash },
-      ownerReferences: [{ kind: 'ReplicaSet', uid: `ReplicaSet/${owner}` }],
+      ...madeBy(owner),
       ...about,
     }),
     spec: { initContainers: [DOWNLOADER], containers: [CONTAINER] },
@@ -233,6 +248,7 @@ export const event = (about: ClusterObject, reason: string, message: string, sec
 
 export const knativeService = ({
   hash = HASH,
+  owner = '',
   observed = 2,
   created = 'iris-predictor-00002',
   ready = 'iris-predictor-00002',
@@ -240,7 +256,10 @@ export const knativeService = ({
   told = { Ready: ['True'], RoutesReady: ['True'], ConfigurationsReady: ['True'] } as Record<string, Told>,
 } = {}): ClusterObject =>
   project('KnativeService', {
-    metadata: metadata('KnativeService', 'iris-predictor', { labels: labels('predictor') }),
+    metadata: metadata('KnativeService', 'iris-predictor', {
+      labels: labels('predictor'),
+      ...madeBy(owner),
+    }),
     spec: { template: template(hash) },
     status: {
       observedGeneration: observed,
@@ -254,10 +273,17 @@ export const knativeService = ({
 export const revision = ({
   name = 'iris-predictor-00002',
   hash = HASH,
+  owner = '',
   told = { Ready: ['True'] } as Record<string, Told>,
 } = {}): ClusterObject =>
   project('Revision', {
-    metadata: metadata('Revision', name, { labels: labels('predictor'), annotations: { [HASH_KEY]: hash } }),
+    metadata: metadata('Revision', name, {
+      labels: {
+        ...labels('predictor'),
+        ...(owner !== '' && { 'serving.knative.dev/serviceUID': owner }),
+      },
+      annotations: { [HASH_KEY]: hash },
+    }),
     status: { conditions: conditions(told) },
   });
 

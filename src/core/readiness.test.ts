@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   deployment,
+  HASH,
   judgeAfter,
   judgeNow,
   KNATIVE,
@@ -123,7 +124,7 @@ describe('the marks of time', () => {
     const later = judge(WANTED, seenOf(service(), deployment()), since, NOW + 1000);
     expect(later.since).toEqual({ ours: NOW });
     const lost = judge(WANTED, seenOf(), later.since, NOW + 2000);
-    expect(lost.since).toEqual({ ours: NOW });
+    expect(lost.since).toEqual({ ours: NOW, away: NOW + 2000 });
   });
 
   it('do not grow older than they are when the clock is set back', () => {
@@ -142,6 +143,49 @@ describe('a service that was ready', () => {
     const zero = { ...KNATIVE, minReplicas: 0 };
     expect(serves(zero, seenOf(knativeInferenceService({ min: 0 }), knativeService()))).toEqual({
       serves: true,
+    });
+  });
+
+  describe('while it is scaled up', () => {
+    // As KServe copies the condition Available of the Deployment, and makes the rest wait for it.
+    const told = (component: string): Record<string, [string]> => ({
+      ...{ Ready: ['False'], IngressReady: ['False'], PredictorReady: ['True'] },
+      [`${component}Ready`]: ['False'],
+    });
+    const growing = { desired: 4, total: 4, isAvailable: 'False' };
+
+    it('serves with as many pods as were asked for', () => {
+      const scaled = service({ told: told('Predictor') });
+      expect(serves(WANTED, seenOf(scaled, deployment({ ...growing, available: 1 })))).toEqual({
+        serves: true,
+      });
+      expect(serves(WANTED, seenOf(service(), deployment({ ...growing, available: 1 })))).toEqual({
+        serves: true,
+      });
+    });
+
+    it('does not with fewer, or with none', () => {
+      const two = { ...WANTED, minReplicas: 2 };
+      const scaled = service({ min: 2, told: told('Predictor') });
+      const having = (available: number) => seenOf(scaled, deployment({ ...growing, available }));
+      expect(serves(two, having(2))).toEqual({ serves: true });
+      expect(serves(two, having(1))).toMatchObject({ serves: false, cause: 'notServing' });
+      const zero = { ...WANTED, minReplicas: 0 };
+      const none = seenOf(
+        service({ min: 0, told: told('Predictor') }),
+        deployment({ ...growing, available: 0 }),
+      );
+      expect(serves(zero, none)).toMatchObject({ serves: false });
+    });
+
+    it('serves while it is the transformer', () => {
+      const annotations = { 'modelhook.dev/spec-hash': HASH };
+      const scaled = service({ told: told('Transformer'), spec: { transformer: { annotations } } });
+      const transformer = { name: 'iris-transformer', component: 'transformer' };
+      const having = (available: number) =>
+        seenOf(scaled, deployment(), deployment({ ...transformer, ...growing, available }));
+      expect(serves(WANTED, having(1))).toEqual({ serves: true });
+      expect(serves(WANTED, having(0))).toMatchObject({ serves: false });
     });
   });
 
@@ -165,12 +209,15 @@ describe('a service that was ready', () => {
   it('does not serve when it is gone, stopped or changed', () => {
     expect(serves(WANTED, seenOf())).toMatchObject({ serves: false, cause: 'deleted' });
     expect(serves(WANTED, seenOf(service({ hash: OLD }), deployment()))).toMatchObject({ cause: 'changed' });
+    const recreated = service({ about: { uid: 'new' } });
+    const left = deployment({ owner: 'InferenceService/iris' });
+    expect(serves(WANTED, seenOf(recreated, left))).toMatchObject({ cause: 'notServing' });
     const stopped = service({ annotations: { 'serving.kserve.io/stop': 'true' } });
     expect(serves(WANTED, seenOf(stopped, deployment()))).toMatchObject({ cause: 'stopped' });
   });
 
   it('serves while what somebody changed is put back, if it does, and not when it was deleted', () => {
-    const healed: Wanted = { ...WANTED, putsBack: true };
+    const healed: Wanted = { ...WANTED, heals: true };
     const changed = service({ max: 9 });
     expect(serves(WANTED, seenOf(changed, deployment()))).toMatchObject({ cause: 'changed' });
     expect(serves(healed, seenOf(changed, deployment()))).toEqual({ serves: true });

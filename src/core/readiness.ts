@@ -60,15 +60,15 @@ export function judge(
 }
 
 /**
- * Whether a service that was ready still serves: it is as wanted, KServe says Ready, and enough of its pods are available
- * by Kubernetes' own measure. A single pod that is replaced among many changes nothing.
+ * Whether a service that was ready still serves: it is as wanted, enough pods of each component are available, and KServe
+ * says nothing else against it. Neither a single pod that is replaced among many nor pods that are added change that.
  */
 export function serves(wanted: Wanted, seen: Seen): Serving {
   const found = findLive(wanted, seen, NO_PATIENCE);
   if (found.live !== null) return servesAs(wanted, found.live, seen);
   const failure = 'failure' in found ? found.failure : stoppedServing(wanted, found.waiting);
   // Until it is put back, what somebody made of it serves, or does not.
-  if (wanted.putsBack && failure.cause === 'changed' && seen.inferenceService !== null)
+  if (wanted.heals && failure.cause === 'changed' && seen.inferenceService !== null)
     return servesAs(wanted, seen.inferenceService, seen);
   return { serves: false, cause: failure.cause, message: sentence(failure) };
 }
@@ -77,7 +77,7 @@ type Serving = { serves: true } | { serves: false; cause: CauseKind; message: st
 
 function servesAs(wanted: Wanted, live: InferenceServiceView, seen: Seen): Serving {
   const mode = live.mode ?? wanted.mode;
-  if (live.ready?.status === 'True' && live.components.every((part) => isUp(mode, live, part, seen)))
+  if (isReachable(mode, live) && live.components.every((part) => isUp(wanted, mode, live, part, seen)))
     return { serves: true };
   const finding = assessLive(wanted, live, seen, NO_PATIENCE);
   const failure =
@@ -93,19 +93,35 @@ const stoppedServing = ({ target }: Wanted, why: string | null): Failure => ({
   fix: `look at its pods: kubectl get pods -n ${target.namespace} -l serving.kserve.io/inferenceservice=${target.name}`,
 });
 
-/** Knative scales to zero, so its own word counts. */
-function isUp(mode: DeploymentMode, live: InferenceServiceView, part: ComponentView, seen: Seen): boolean {
+/**
+ * In Standard mode KServe copies the condition Available of the Deployment, and what comes after that waits for it. It is
+ * False where an autoscaler has just asked for more pods, so the pods themselves are counted.
+ */
+const isReachable = (mode: DeploymentMode, { ready, components }: InferenceServiceView): boolean =>
+  ready?.status === 'True' || (mode === 'Standard' && components.some(isUnready));
+
+const isUnready = ({ ready }: ComponentView): boolean => ready !== null && ready.status !== 'True';
+
+/** Knative scales to zero, and says Ready while it scales, so its own word counts. */
+function isUp(
+  { minReplicas }: Wanted,
+  mode: DeploymentMode,
+  live: InferenceServiceView,
+  part: ComponentView,
+  seen: Seen,
+): boolean {
   const name = `${live.name}-${part.component}`;
   if (mode === 'Knative')
     return seen.knativeServices.some(
       (service) =>
         service.name === name && service.specHash === part.specHash && service.ready?.status === 'True',
     );
+  const least = part.component === 'predictor' ? Math.max(1, minReplicas) : 1;
   return seen.deployments.some(
     (deployment) =>
       deployment.name === name &&
       deployment.specHash === part.specHash &&
-      deployment.isAvailable?.status === 'True',
+      (deployment.isAvailable?.status === 'True' || deployment.available >= least),
   );
 }
 
@@ -171,14 +187,14 @@ const partAwaited = ({ component, progress }: { component: ComponentView; progre
 function serviceAwaited({
   transitionStatus,
   ready,
-  predictorReady,
+  components,
   ingressReady,
   lastFailure,
 }: InferenceServiceView): string {
   if (transitionStatus === 'BlockedByFailedLoad')
     return `the pods are ready; KServe still reports that the model cannot be loaded${said(lastFailure?.message)}`;
   const missing = [
-    { what: 'the predictor', condition: predictorReady },
+    ...components.map((part) => ({ what: `the ${part.component}`, condition: part.ready })),
     { what: 'the ingress', condition: ingressReady },
   ].find(({ condition }) => condition !== null && condition.status !== 'True');
   const told = missing?.condition ?? ready;

@@ -33,16 +33,20 @@ export interface Target {
 export const formatTarget = (target: Target): string =>
   `${target.cluster}/${target.namespace}/${target.name}`;
 
-/** @returns why a target cannot be deployed in another mode than the one it has */
+/**
+ * @param isHealed what is deleted is put back in the mode it had
+ * @returns why a target cannot be deployed in another mode than the one it has
+ */
 export const modeConflict = (
   policy: string,
   target: Target,
   present: DeploymentMode,
   wanted: DeploymentMode,
+  isHealed: boolean,
 ): StalledError =>
   new StalledError(
     `${formatTarget(target)} exists in ${present} mode, and policy "${policy}" makes it ${wanted}; KServe cannot change the mode of a service`,
-    `set spec.deploymentMode: ${present} and what goes with it in the policy, or delete the service first`,
+    `set spec.deploymentMode: ${present} and what goes with it in the policy, or ${isHealed ? 'turn selfHeal off in it and ' : ''}delete the service first`,
   );
 
 /** What a delivery left behind. Identical content makes no commit, and is a success all the same. */

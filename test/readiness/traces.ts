@@ -136,7 +136,7 @@ export const wantedOf = ({ step, t }: Episode, via: Wanted['via']): Wanted => ({
   maxReplicas: step.maxReplicas,
   mode: step.mode,
   via,
-  putsBack: false,
+  heals: false,
   commit: via === 'gitops' ? '1a2b3c4' : null,
   deliveredAt: EPOCH + t,
   readiness: {
