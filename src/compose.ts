@@ -260,18 +260,20 @@ function createTargets({
 
 interface AllTargetsOptions extends Pick<TargetOptions, 'forges' | 'mirrorOf' | 'store' | 'now' | 'log'> {
   clusters: ReadonlyMap<string, Pick<Cluster, 'applier'>>;
+  /** See `ApplyTargetOptions`. */
+  impatient?: boolean;
 }
 
 /** What there is to deliver to, by destination. */
 const createAllTargets = (
   { gitops }: Config,
-  { clusters, ...shared }: AllTargetsOptions,
+  { clusters, impatient = false, ...shared }: AllTargetsOptions,
 ): ReadonlyMap<string, DeliveryTarget> =>
   new Map([
     ...Object.entries(gitops).flatMap(([name, each]) => createTargets({ name, ...each, ...shared })),
     ...[...clusters].map(([name, { applier }]): [string, DeliveryTarget] => [
       clusterDestination(name),
-      createApplyTarget({ name, applier, log: shared.log }),
+      createApplyTarget({ name, applier, log: shared.log, impatient }),
     ]),
   ]);
 
@@ -355,7 +357,9 @@ export function composeDeployment(
   const forges = new Map([...forgesOf(composed)].map(([name, forge]) => [name, withoutStatuses(forge)]));
   const mirrorOf = createMirrors(composed, config.cache);
   const clusters = createClusters(config, log, now);
-  const targets = createAllTargets(config, { clusters, forges, mirrorOf, store, now, log });
+  // Somebody waits for the end.
+  const shared = { clusters, forges, mirrorOf, store, now, log };
+  const targets = createAllTargets(config, { ...shared, impatient: true });
   const local = model && createLocalModel(model);
   const asked = local ? new Map([...forges, [local.name, local]]) : forges;
   const known = knownNames(config);

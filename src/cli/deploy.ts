@@ -8,16 +8,17 @@ import { Command, Option } from 'commander';
 import { ClusterUnavailableError } from '../cluster/cluster.ts';
 import type { Deployment, fixedPolicies } from '../compose.ts';
 import { type Config, knownNames, loadConfig } from '../config.ts';
-import { formatFault, messageOf } from '../core/errors.ts';
+import { formatFault, messageOf, StalledError } from '../core/errors.ts';
 import { explainMatch } from '../core/match.ts';
 import { suggestion } from '../core/nearest.ts';
+import { targetOf } from '../core/plan.ts';
 import type { Policy, PolicySet } from '../core/policy.ts';
 import { parseRepositoryId } from '../core/ref-event.ts';
 import type { Rollout } from '../core/rollout.ts';
 import { createLog } from '../telemetry/log.ts';
 import { interruption, isGood, type Output, report } from './deploy-outcome.ts';
 import { follow } from './deploy-progress.ts';
-import { isNearby, projectIdOf, refOf, repositoryOf, shaOf } from './manifests.ts';
+import { isNearby, projectIdOf, readModelCard, refOf, repositoryOf, shaOf } from './manifests.ts';
 import { describeOthers } from './plan-text.ts';
 import { loadPolicyDirectory } from './policy-directory.ts';
 import { UsageError } from './usage-error.ts';
@@ -140,7 +141,8 @@ async function deployWith(cache: string, pushed: Pushed, options: DeployOptions)
       : compose.fixedPolicies(await readFolder(options.policies ?? '', config), options.policies ?? '');
   const wanted = wantedOf(policies, pushed, options);
   const model = await readModel(pushed, options);
-  const deployment = compose.composeDeployment(configFor(wanted, config, cache, options), {
+  const namespaces = config ? [] : await namespacesOf(policies.current(), wanted, pushed, options);
+  const deployment = compose.composeDeployment(configFor(wanted, config, cache, options, namespaces), {
     policies,
     model,
     log,
@@ -228,12 +230,36 @@ async function readModel({ repository }: Pushed, { modelCard, sha, projectId }: 
   }
 }
 
+/**
+ * Rights may end at these, so nothing else is looked at.
+ * @returns the namespaces that are deployed to. Of a policy that does not say one for this model, its plan says why.
+ */
+async function namespacesOf(
+  policies: PolicySet | null,
+  wanted: readonly Policy[],
+  pushed: Pushed,
+  { sha = '', modelCard: file, projectId }: DeployOptions,
+): Promise<string[]> {
+  if (policies === null) return [];
+  const modelCard = await readModelCard(file);
+  const input = { ...pushed, policies, sha, projectId: projectId ?? null, modelCard };
+  const namespaces = new Set<string>();
+  for (const policy of wanted)
+    try {
+      namespaces.add(targetOf({ ...input, policy }).namespace);
+    } catch (error) {
+      if (!(error instanceof StalledError)) throw error;
+    }
+  return [...namespaces];
+}
+
 /** @returns what modelhook.yaml says, with no more clusters than are deployed to; or a kubeconfig in the place of it */
 function configFor(
   wanted: readonly Policy[],
   config: Config | null,
   cache: string,
   options: DeployOptions,
+  namespaces: readonly string[],
 ): Config {
   const names = [...new Set(wanted.map(({ target }) => target.cluster))];
   const shared = { cache, reconcile: { interval: LOOK_EVERY } };
@@ -254,7 +280,7 @@ function configFor(
     forges: {},
     policies: { repository: '', branch: '', directory: '' },
     gitops: {},
-    clusters: { [name]: { kubeconfig: { file, context }, namespaces: [] } },
+    clusters: { [name]: { kubeconfig: { file, context }, namespaces: [...namespaces] } },
     worker: { concurrency: 4 },
   };
 }

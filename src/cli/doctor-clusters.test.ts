@@ -28,13 +28,7 @@ const KNOWN: ClusterKnowledge = {
   runtimes: { source: 'cluster prod', runtimes: [RUNTIME] },
   kserveVersion: 'v0.20.0',
   structure: ASSUMED_KSERVE.structure,
-  settings: {
-    defaultDeploymentMode: 'Standard',
-    ingressDomain: null,
-    domainTemplate: null,
-    urlScheme: null,
-    disableIngressCreation: false,
-  },
+  settings: { defaultDeploymentMode: 'Standard' },
   knative: false,
   warnings: [],
 };

@@ -152,7 +152,7 @@ function manifestOf(input: PlanInput) {
 export const isNearby = ({ match }: Policy, repository: string): boolean =>
   findGlobs(match.repositories, repository).included !== null;
 
-async function readModelCard(file: string | undefined): Promise<ModelCardInput> {
+export async function readModelCard(file: string | undefined): Promise<ModelCardInput> {
   if (file === undefined)
     return {
       kind: 'unavailable',

@@ -13,10 +13,11 @@ import {
   SKIPPED,
   tokenOf,
 } from '../../test/cluster/real-cluster.ts';
+import { type ClusterApplier, ObjectReplacedError } from '../cluster/cluster.ts';
 import { createKubernetesCluster } from '../cluster/kubernetes.ts';
-import { StalledError } from '../core/errors.ts';
+import { StalledError, WaitingError } from '../core/errors.ts';
 import { parseManifest } from '../core/inference-service.ts';
-import type { JsonObject } from '../core/json.ts';
+import { type JsonObject, valueAt } from '../core/json.ts';
 import { manifestIn } from './apply.fixture.ts';
 import { createApplyTarget } from './apply.ts';
 import { deliveryOf, describeTarget, failureOf, manifestOf, outcomesOf, removalOf } from './contract.ts';
@@ -50,13 +51,15 @@ async function eventually<Result>(
 
 describe.skipIf(!REAL_KUBECONFIG)(`delivery to a real cluster${SKIPPED}`, () => {
   let target: DeliveryTarget;
+  let applier: ClusterApplier;
 
-  const targetAs = async (account: string): Promise<DeliveryTarget> => {
+  const applierAs = async (account: string): Promise<ClusterApplier> => {
     const access = { file: kubeconfigFor(await tokenOf(account)) };
     const options = { name: 'prod', access, namespaces: [], log: SILENT, now: Date.now };
-    const { applier } = createKubernetesCluster(options);
-    return createApplyTarget({ name: 'prod', applier, log: SILENT });
+    return createKubernetesCluster(options).applier;
   };
+  const targetWith = (by: ClusterApplier): DeliveryTarget =>
+    createApplyTarget({ name: 'prod', applier: by, log: SILENT });
 
   beforeAll(async () => {
     for (const name of ['modelhook', NAMESPACE]) await makeNamespace(name);
@@ -73,7 +76,8 @@ describe.skipIf(!REAL_KUBECONFIG)(`delivery to a real cluster${SKIPPED}`, () => 
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: ACCOUNT },
       subjects: [{ kind: 'ServiceAccount', name: ACCOUNT, namespace: 'modelhook' }],
     });
-    target = await targetAs(ACCOUNT);
+    applier = await applierAs(ACCOUNT);
+    target = targetWith(applier);
     await eventually(
       () => deliver(removalOf('r0')),
       (outcome) => outcome?.kind !== 'failed',
@@ -189,17 +193,33 @@ describe.skipIf(!REAL_KUBECONFIG)(`delivery to a real cluster${SKIPPED}`, () => 
     const place = { cluster: 'prod', namespace: 'nowhere', name: 'iris' };
     const manifest = manifestOf('plain:ml/iris', place);
     const failure = failureOf(await deliver(deliveryOf('r1', { target: place, manifest })));
-    expect(failure).toBeInstanceOf(StalledError);
-    expect(String(failure)).toMatch(/namespace nowhere does not exist.*kubectl create namespace nowhere/);
+    expect(failure).toBeInstanceOf(WaitingError);
+    expect(String(failure)).toMatch(/has no namespace nowhere.*kubectl create namespace nowhere/);
     expect(await deliver(removalOf('r2', { target: place }))).toMatchObject({ kind: 'removed' });
   });
 
   it('says which right it lacks', async () => {
-    const failure = failureOf(await deliver(named('r1', 'iris'), await targetAs('nobody')));
-    expect(failure).toBeInstanceOf(StalledError);
+    const failure = failureOf(await deliver(named('r1', 'iris'), targetWith(await applierAs('nobody'))));
+    expect(failure).toBeInstanceOf(WaitingError);
     expect(String(failure)).toMatch(
-      /^StalledError: cluster prod forbids user "system:serviceaccount:modelhook:nobody" to get .*models; \S/,
+      /^WaitingError: Waiting: cluster prod forbids user "system:serviceaccount:modelhook:nobody" to get .*models; \S/,
     );
+  });
+
+  it('changes an object only while it is the one that was judged', async () => {
+    await remove(inNamespace('replaced'));
+    const object = parseManifest(named('r1', 'replaced').manifest);
+    const ofUid = (uid: string) => ({ ...object, metadata: { ...Object(object['metadata']), uid } });
+    const replaced = (uid: string, dryRun: boolean) =>
+      expect(applier.apply(ofUid(uid), { dryRun, force: true })).rejects.toBeInstanceOf(ObjectReplacedError);
+    const other = '00000000-0000-0000-0000-000000000000';
+    await replaced(other, false);
+    const made = await applier.apply(object, { dryRun: false, force: false });
+    for (const dryRun of [true, false]) await replaced(other, dryRun);
+    const uid = String(valueAt(made, ['metadata', 'uid']));
+    expect(await applier.apply(ofUid(uid), { dryRun: false, force: true })).toMatchObject({
+      metadata: { uid },
+    });
   });
 
   it('waits for a service that a finalizer holds, and counts it as removed', async () => {

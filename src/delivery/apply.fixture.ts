@@ -1,7 +1,12 @@
 /** A cluster in memory that applies as an API server does: with field managers, conflicts, dry runs and admission. */
 import { randomUUID } from 'node:crypto';
-import { ApplyConflictError, type ClusterApplier, type ObjectPlace } from '../cluster/cluster.ts';
-import { StalledError } from '../core/errors.ts';
+import {
+  ApplyConflictError,
+  type ClusterApplier,
+  ClusterUnavailableError,
+  type ObjectPlace,
+  ObjectReplacedError,
+} from '../cluster/cluster.ts';
 import { canonicalJson, isJsonObject, type Json, type JsonObject, mergeJson, valueAt } from '../core/json.ts';
 import { toYaml } from '../core/yaml-text.ts';
 
@@ -69,16 +74,26 @@ export function createFakeCluster(): FakeCluster {
     live: (place) => objects.get(keyOf(place))?.object ?? null,
     async get(place) {
       await note(`get ${place.name}`);
-      return cluster.live(place);
+      const stored = objects.get(keyOf(place));
+      return stored ? asSent(stored) : null;
     },
     async apply(object, { dryRun, force }) {
       const place = placeOf(object);
       await note(`${dryRun ? 'dry run' : 'apply'} ${place.name}`);
       if (!cluster.namespaces.has(place.namespace))
-        throw new StalledError(`namespace ${place.namespace} does not exist in cluster prod`, 'make it');
+        throw new ClusterUnavailableError('cluster prod', {
+          kind: 'namespace',
+          what: `has no namespace ${place.namespace}`,
+          detail: null,
+          fix: 'make it',
+          retryAfter: null,
+        });
+      const uid = valueAt(object, ['metadata', 'uid']);
+      if (uid !== undefined && uid !== valueAt(cluster.live(place) ?? {}, ['metadata', 'uid']))
+        throw new ObjectReplacedError(`${keyOf(place)} is another one`);
       const stored = merge('modelhook', object, force);
       if (!dryRun) objects.set(keyOf(place), stored);
-      return stored.object;
+      return asSent(stored);
     },
     async remove(place, uid) {
       await note(`remove ${place.name}`);
@@ -136,6 +151,18 @@ function leavesOf(object: JsonObject): Map<string, Json> {
   walk({ metadata: { labels, annotations }, spec: object['spec'] ?? {} }, []);
   return leaves;
 }
+
+/** With what an API server tells of managers: one tree for each. */
+const asSent = ({ object, owned }: Stored): JsonObject => {
+  const managedFields = [...owned].map(([manager, fields]) => ({
+    ...{ manager, operation: 'Apply' },
+    fieldsV1: [...fields].map(treeOf).reduce(mergeJson, {}),
+  }));
+  return mergeJson(object, { metadata: { managedFields } });
+};
+
+const treeOf = (field: string): JsonObject =>
+  pathOf(field).reduceRight<JsonObject>((below, key) => ({ [`f:${key}`]: below }), {});
 
 function withoutField(object: JsonObject, [key = '', ...below]: readonly string[]): JsonObject {
   const { [key]: value, ...others } = object;

@@ -123,9 +123,10 @@ describe('an apply', () => {
   it('makes no namespace', async () => {
     const cluster = createFakeCluster();
     cluster.namespaces.clear();
-    expect(failureOf(await deliver(cluster, deliveryOf('r1')))).toMatchObject({
-      message: expect.stringContaining('namespace models does not exist in cluster prod'),
-    });
+    expect(String(failureOf(await deliver(cluster, deliveryOf('r1'))))).toContain(
+      'cluster prod has no namespace models; make it',
+    );
+    expect(cluster.live(IRIS)).toBeNull();
   });
 
   it('names each manager that changed something, and what, and takes nothing from them', async () => {
@@ -193,6 +194,36 @@ describe('an apply', () => {
     }
   });
 
+  it('judges what has taken the name between the look and the write, also where it may take over', async () => {
+    for (const given of [{}, { adopt: true }, { selfHeal: true }]) {
+      const cluster = createFakeCluster();
+      await deliver(cluster, deliveryOf('r1'));
+      const foreign = deliveryOf('r0', { repository: 'plain:other/iris', revision: 'v0' }).manifest;
+      cluster.before = async (call) => {
+        if (call !== 'apply iris') return;
+        cluster.before = async () => {};
+        await cluster.remove(IRIS, uidOf(cluster, IRIS));
+        cluster.applyAs('somebody', parseManifest(foreign));
+      };
+      const failure = failureOf(await deliver(cluster, deliveryOf('r2', { revision: 'v1.1.0', ...given })));
+      expect(String(failure)).toContain('belongs to plain:other/iris');
+      expect(manifestIn(cluster.live(IRIS))).toBe(foreign);
+    }
+  });
+
+  it('makes anew what somebody deletes between the look and the write', async () => {
+    const cluster = createFakeCluster();
+    await deliver(cluster, deliveryOf('r1'));
+    cluster.before = async (call) => {
+      if (call !== 'apply iris') return;
+      cluster.before = async () => {};
+      await cluster.remove(IRIS, uidOf(cluster, IRIS));
+    };
+    const next = deliveryOf('r2', { revision: 'v1.1.0' });
+    expect(await deliver(cluster, next)).toMatchObject({ message: 'Applied to prod' });
+    expect(manifestIn(cluster.live(IRIS))).toBe(next.manifest);
+  });
+
   it('waits for a service that is being deleted', async () => {
     const cluster = createFakeCluster();
     await deliver(cluster, deliveryOf('r1'));
@@ -225,7 +256,7 @@ describe('an apply', () => {
 });
 
 describe('a cluster that fails', () => {
-  it('leaves its errors transient, except for what RBAC forbids', async () => {
+  it('leaves its errors transient', async () => {
     for (const call of ['get iris', 'dry run iris', 'apply iris'])
       for (const kind of ['unreachable', 'busy', 'credentials', 'missing', 'stranger'] as const) {
         const cluster = createFakeCluster();
@@ -235,14 +266,29 @@ describe('a cluster that fails', () => {
         };
         expect(failureOf(await deliver(cluster, deliveryOf('r1')))).toBe(error);
       }
-    const cluster = createFakeCluster();
-    cluster.before = async () => {
-      throw problem('forbidden', 'forbids user "ci" to patch InferenceServices');
-    };
-    const failure = failureOf(await deliver(cluster, deliveryOf('r1')));
-    expect(failure).toBeInstanceOf(StalledError);
-    expect(String(failure)).toContain('cluster prod forbids user "ci" to patch InferenceServices; mend it');
   });
+
+  it.each([
+    ['forbidden', 'forbids user "ci" to patch InferenceServices'],
+    ['namespace', 'has no namespace models'],
+  ] as const)(
+    'waits for who can mend what is %s, and fails at once for who waits for the end',
+    async (kind, what) => {
+      const cluster = createFakeCluster();
+      cluster.before = async () => {
+        throw problem(kind, what);
+      };
+      for (const errand of [deliveryOf('r1'), removalOf('r1')]) {
+        const waiting = failureOf(await deliver(cluster, errand));
+        expect(waiting).toBeInstanceOf(WaitingError);
+        expect(waiting).toMatchObject({ message: `Waiting: cluster prod ${what}; mend it`, after: 30_000 });
+        const target = createApplyTarget({ name: 'prod', applier: cluster, log: SILENT, impatient: true });
+        const failure = failureOf((await outcomesOf(target, [errand])).get('r1'));
+        expect(failure).toBeInstanceOf(StalledError);
+        expect(failure).toMatchObject({ message: `cluster prod ${what}; mend it` });
+      }
+    },
+  );
 
   it('is asked no more for a batch once it cannot be read', async () => {
     const cluster = createFakeCluster();

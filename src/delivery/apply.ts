@@ -2,23 +2,35 @@
  * Delivery to a cluster by server-side apply. Each one is tried first without effect: what the API server and the
  * webhooks say against it becomes the failure in their own words, and what would change nothing is not written.
  */
-import { ApplyConflictError, type ClusterApplier, ClusterUnavailableError } from '../cluster/cluster.ts';
+import {
+  ApplyConflictError,
+  type ClusterApplier,
+  type ClusterProblem,
+  ClusterUnavailableError,
+  ObjectReplacedError,
+} from '../cluster/cluster.ts';
 import { intentOf } from '../core/cluster-objects.ts';
 import { StalledError, WaitingError } from '../core/errors.ts';
 import { parseManifest, readManagedObject } from '../core/inference-service.ts';
-import { canonicalJson, type JsonObject, valueAt } from '../core/json.ts';
+import { type JsonObject, mergeJson, valueAt } from '../core/json.ts';
+import { shortSha } from '../core/ref-event.ts';
 import { formatTarget, type Target } from '../core/rollout.ts';
 import type { Log } from '../telemetry/log.ts';
-import { differenceIn, ownersIn } from './heal.ts';
+import { differenceIn, isOtherVersion, ownersIn } from './heal.ts';
 import { lastWord, withManifest } from './outcome.ts';
 import { type Judgement, judgeOccupant, judgeRemovable, type Occupant, refuseUpdate } from './ownership.ts';
-import type { Delivery, DeliveryOutcome, DeliveryTarget, Errand, Removal, Restoration } from './target.ts';
+import type { Delivery, DeliveryOutcome, DeliveryTarget, Errand, Healing, Removal } from './target.ts';
 
 export interface ApplyTargetOptions {
   /** The cluster's key in modelhook.yaml. */
   name: string;
   applier: ClusterApplier;
   log: Log;
+  /**
+   * Whoever asked waits for the end, so what a person must allow or make first fails at once. Left out: it is waited for,
+   * in words.
+   */
+  impatient?: boolean;
 }
 
 /** Targets that are written to at once. */
@@ -27,6 +39,8 @@ const AT_ONCE = 8;
 const TRIES = 3;
 /** How soon a service is looked at again that is on its way out. */
 const LOOK_AGAIN = 5000;
+/** How soon it is tried again what RBAC forbids, or has no namespace. */
+const ALLOWED_AGAIN = 30_000;
 
 type IsWanted = () => Promise<boolean>;
 
@@ -46,7 +60,12 @@ export const liveOccupant = (cluster: string, target: Target, live: JsonObject):
   clear: 'delete that InferenceService',
 });
 
-export function createApplyTarget({ name, applier, log }: ApplyTargetOptions): DeliveryTarget {
+export function createApplyTarget({
+  name,
+  applier,
+  log,
+  impatient = false,
+}: ApplyTargetOptions): DeliveryTarget {
   /** @returns null where somebody made the object meanwhile, which is to be judged then */
   async function deliver(
     delivery: Delivery,
@@ -79,7 +98,7 @@ export function createApplyTarget({ name, applier, log }: ApplyTargetOptions): D
   ): Promise<DeliveryOutcome | null> {
     const { adopt, selfHeal, updateExisting, manifest, target } = delivery;
     const force = adopt || selfHeal;
-    const object = parseManifest(manifest);
+    const object = ofUid(parseManifest(manifest), live);
     try {
       // Where nothing will be written, conflicts do not count, and all there is to know is whether it is the same.
       const wouldBe = await applier.apply(object, { dryRun: true, force: force || !updateExisting });
@@ -90,6 +109,7 @@ export function createApplyTarget({ name, applier, log }: ApplyTargetOptions): D
       if (!(await isWanted())) return { kind: 'dropped' };
       await applier.apply(object, { dryRun: false, force });
     } catch (error) {
+      if (error instanceof ObjectReplacedError) return null;
       throw error instanceof ApplyConflictError ? conflictOf(delivery, occupant, error) : error;
     }
     return applied(delivery);
@@ -100,24 +120,30 @@ export function createApplyTarget({ name, applier, log }: ApplyTargetOptions): D
     return delivered(manifest, `Applied to ${name}`);
   }
 
-  /** @returns null where somebody made the object meanwhile, which is to be judged then */
-  async function restore(
-    restoration: Restoration,
+  /** @returns null where somebody made or replaced the object meanwhile, which is to be judged then */
+  async function heal(
+    healing: Healing,
     present: Present | null,
     isWanted: IsWanted,
   ): Promise<DeliveryOutcome | null> {
     if (present === null) {
-      const outcome = await create(restoration, isWanted);
-      return outcome?.kind === 'delivered' ? { kind: 'restored', what: 'somebody had deleted it' } : outcome;
+      const outcome = await create(healing, isWanted);
+      return outcome?.kind === 'delivered' ? { kind: 'healed', what: 'somebody had deleted it' } : outcome;
     }
-    const judgement = judgePresent(restoration, present);
-    if (judgement.kind === 'refuse') return { kind: 'cancelled', message: judgement.error.message };
-    const object = parseManifest(restoration.manifest);
-    const what = await changeOf(object, present.live);
-    if (what === null) return { kind: 'intact', intent: intentOf(present.live) };
-    if (!(await isWanted())) return { kind: 'dropped' };
-    await applier.apply(object, { dryRun: false, force: true });
-    return { kind: 'restored', what };
+    const object = parseManifest(healing.manifest);
+    const message = reasonToLeave(healing, object, present);
+    if (message !== null) return { kind: 'cancelled', message };
+    const { live } = present;
+    try {
+      const what = await changeOf(ofUid(object, live), live);
+      if (what === null) return { kind: 'intact', intent: intentOf(live) };
+      if (!(await isWanted())) return { kind: 'dropped' };
+      await applier.apply(ofUid(object, live), { dryRun: false, force: true });
+      return { kind: 'healed', what };
+    } catch (error) {
+      if (error instanceof ObjectReplacedError) return null;
+      throw error;
+    }
   }
 
   /** @returns what somebody made of what was delivered, a clause; null: nothing */
@@ -154,7 +180,7 @@ export function createApplyTarget({ name, applier, log }: ApplyTargetOptions): D
 
   function doErrand(errand: Errand, present: Present | null, isWanted: IsWanted) {
     if (errand.manifest === null) return remove(errand, present, isWanted);
-    return isRestoration(errand) ? restore(errand, present, isWanted) : deliver(errand, present, isWanted);
+    return isHealing(errand) ? heal(errand, present, isWanted) : deliver(errand, present, isWanted);
   }
 
   async function settle(
@@ -180,7 +206,11 @@ export function createApplyTarget({ name, applier, log }: ApplyTargetOptions): D
           for (const errand of errands) {
             const { rolloutId } = errand;
             const isWanted = async () => (await stillWanted([rolloutId])).has(rolloutId);
-            settled(rolloutId, await settle(errand, read, isWanted).catch(failureOf));
+            const waits = !impatient && !isHealing(errand);
+            settled(
+              rolloutId,
+              await settle(errand, read, isWanted).catch((error) => failureOf(error, waits)),
+            );
           }
       };
       await Promise.all(Array.from({ length: AT_ONCE }, work));
@@ -203,14 +233,25 @@ function readUntilCutOff(applier: ClusterApplier): ClusterApplier['get'] {
   };
 }
 
-/** What RBAC forbids, only a person can allow; all else of a cluster that cannot be asked may pass. */
-function failureOf(error: unknown): DeliveryOutcome {
-  if (!(error instanceof ClusterUnavailableError) || error.problem.kind !== 'forbidden')
+/**
+ * What RBAC forbids and a namespace that is not there, only a person can mend; all else of a cluster that cannot be asked may
+ * pass by itself.
+ * @param waits for the person, too
+ */
+function failureOf(error: unknown, waits: boolean): DeliveryOutcome {
+  if (!(error instanceof ClusterUnavailableError) || !FOR_A_PERSON.includes(error.problem.kind))
     return { kind: 'failed', error };
+  if (waits)
+    return {
+      kind: 'failed',
+      error: new WaitingError(`Waiting: ${error.message}`, ALLOWED_AGAIN, { cause: error }),
+    };
   const { what, detail, fix } = error.problem;
   const reason = `${error.cluster} ${what}${detail === null ? '' : `: ${detail}`}`;
   return { kind: 'failed', error: new StalledError(reason, fix, { cause: error }) };
 }
+
+const FOR_A_PERSON: readonly ClusterProblem['kind'][] = ['forbidden', 'namespace'];
 
 /** @returns the refusal of a delivery that would have taken fields from others: it names each with its fields */
 export function conflictOf(
@@ -231,18 +272,32 @@ function judgePresent(delivery: Delivery, { live, occupant }: Present): Judgemen
   return judgeOccupant(delivery, occupant);
 }
 
-const isRestoration = (errand: Delivery): errand is Restoration => 'restores' in errand;
+/** @returns why what is there is nothing to put back; null where it is to be compared with what was delivered */
+function reasonToLeave(healing: Healing, object: JsonObject, present: Present): string | null {
+  const judgement = judgePresent(healing, present);
+  const { live, occupant } = present;
+  // Whoever takes the label off wants it left alone, also where the next rollout would take it over.
+  if (!occupant.present.managed) return unmanagedOf(occupant);
+  if (judgement.kind === 'refuse') return judgement.error.message;
+  return isOtherVersion(object, live) ? otherVersionOf(occupant) : null;
+}
+
+const isHealing = (errand: Errand): errand is Healing => 'heals' in errand;
+
+/** Applied so, it changes what was judged and nothing that has taken its name. */
+const ofUid = (object: JsonObject, live: JsonObject): JsonObject =>
+  mergeJson(object, { metadata: { uid: valueAt(live, ['metadata', 'uid']) ?? '' } });
+
+const unmanagedOf = ({ called }: Occupant): string =>
+  `${called} is not managed by modelhook; label it app.kubernetes.io/managed-by=modelhook to have it put back`;
+
+const otherVersionOf = ({ present: { revision, sha } }: Occupant): string =>
+  `modelhook deploy, or another modelhook, has put ${revision ?? 'another version'} (${shortSha(sha ?? '')}) there, which stays until the next rollout`;
 
 const isLeaving = (live: JsonObject): boolean =>
   valueAt(live, ['metadata', 'deletionTimestamp']) !== undefined;
 
-/** Everything but what the API server keeps about an object, and its status, which no apply changes. */
-const PARTS = [['metadata', 'labels'], ['metadata', 'annotations'], ['spec']];
-
-export const isSame = (live: JsonObject, other: JsonObject): boolean =>
-  PARTS.every(
-    (path) => canonicalJson(valueAt(live, path) ?? null) === canonicalJson(valueAt(other, path) ?? null),
-  );
+export const isSame = (live: JsonObject, other: JsonObject): boolean => intentOf(live) === intentOf(other);
 
 const receipt = { commit: null, path: null };
 const delivered = (manifest: string, message: string): DeliveryOutcome => ({

@@ -2,11 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { ApplyConflictError } from '../cluster/cluster.ts';
 import { intentOf } from '../core/cluster-objects.ts';
 import { WaitingError } from '../core/errors.ts';
-import type { JsonObject } from '../core/json.ts';
-import { createFakeCluster, type FakeCluster } from './apply.fixture.ts';
+import { parseManifest, SPEC_HASH } from '../core/inference-service.ts';
+import { type JsonObject, valueAt } from '../core/json.ts';
+import { createFakeCluster, type FakeCluster, manifestIn } from './apply.fixture.ts';
 import { createApplyTarget } from './apply.ts';
 import { deliveryOf, failureOf, manifestOf, outcomesOf } from './contract.ts';
-import { differenceIn, ownersIn } from './heal.ts';
+import { differenceIn, isOtherVersion, ownersIn } from './heal.ts';
 import type { Delivery, DeliveryOutcome, Errand } from './target.ts';
 
 const MANIFEST = {
@@ -50,6 +51,28 @@ it('a conflict names each manager once, with its fields', () => {
   ]);
 });
 
+it.each([
+  [
+    'which has that field',
+    { 'f:spec': { 'f:predictor': { 'f:annotations': { [`f:${SPEC_HASH}`]: {} } } } },
+    true,
+  ],
+  ['which has the whole spec, as with the minimal CRDs', { 'f:spec': {} }, true],
+  ['which has other fields only', { 'f:spec': { 'f:predictor': { 'f:model': {} } } }, false],
+])('another spec-hash is a version of our own field manager, %s: %o is %s', (_, fieldsV1, expected) => {
+  const withHash = (hash: string): JsonObject => ({
+    spec: { predictor: { annotations: { [SPEC_HASH]: hash } } },
+  });
+  const by = (manager: string, operation: string): JsonObject => ({
+    ...withHash('b'),
+    metadata: { managedFields: [{ manager, operation, fieldsV1 }] },
+  });
+  expect(isOtherVersion(withHash('a'), by('modelhook', 'Apply'))).toBe(expected);
+  expect(isOtherVersion(withHash('b'), by('modelhook', 'Apply'))).toBe(false);
+  expect(isOtherVersion(withHash('a'), by('kubectl-edit', 'Apply'))).toBe(false);
+  expect(isOtherVersion(withHash('a'), by('modelhook', 'Update'))).toBe(false);
+});
+
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 const IRIS = { namespace: 'models', name: 'iris' };
 const LABELS = { 'app.kubernetes.io/managed-by': 'anna' };
@@ -65,7 +88,7 @@ const delivery = (given: Partial<Delivery> = {}): Delivery => {
 };
 
 const putBack = (cluster: FakeCluster): Promise<DeliveryOutcome | undefined> =>
-  send(cluster, Object.assign(delivery(), { restores: true as const }));
+  send(cluster, Object.assign(delivery(), { heals: true as const }));
 
 function changeAs(cluster: FakeCluster, manager: string, predictor: JsonObject, metadata = {}): void {
   cluster.applyAs(manager, { kind: 'x', metadata: { ...IRIS, ...metadata }, spec: { predictor } });
@@ -78,7 +101,7 @@ async function delivered(): Promise<FakeCluster> {
   return cluster;
 }
 
-describe('a restoration', () => {
+describe('a healing', () => {
   it('of what nobody changed writes nothing, and says what is there', async () => {
     const cluster = await delivered();
     changeAs(cluster, 'somebody', { serviceAccountName: 'reader' });
@@ -92,7 +115,7 @@ describe('a restoration', () => {
     cluster.admit = (object) => ({ ...object, spec: { ...Object(object['spec']), defaulted: true } });
     changeAs(cluster, 'kubectl-edit', { minReplicas: 5 });
     expect(await putBack(cluster)).toEqual({
-      kind: 'restored',
+      kind: 'healed',
       what: 'kubectl-edit had set spec.predictor.minReplicas',
     });
     expect(cluster.live(IRIS)).toMatchObject({ spec: { predictor: { minReplicas: 1 } } });
@@ -101,7 +124,7 @@ describe('a restoration', () => {
 
   it('makes anew what was deleted, and judges what somebody made meanwhile', async () => {
     const cluster = createFakeCluster();
-    expect(await putBack(cluster)).toEqual({ kind: 'restored', what: 'somebody had deleted it' });
+    expect(await putBack(cluster)).toEqual({ kind: 'healed', what: 'somebody had deleted it' });
     const late = createFakeCluster();
     late.before = async (call) => {
       if (call === 'apply iris') changeAs(late, 'somebody', { minReplicas: 9 });
@@ -132,6 +155,46 @@ describe('a restoration', () => {
     for (const cluster of [unmanaged, other, inMode]) expect(cluster.calls).toEqual(['get iris']);
   });
 
+  it('leaves another version that modelhook itself has put there, and only that', async () => {
+    const hashed = (hash: string, revision?: string): string => {
+      const { manifest } = deliveryOf('r1', revision === undefined ? {} : { revision });
+      return manifest.replace('      modelhook.dev/sha', `      modelhook.dev/spec-hash: ${hash}\n$&`);
+    };
+    const cluster = createFakeCluster();
+    const mine = { ...delivery(), manifest: hashed('a') };
+    await send(cluster, mine);
+    const heals = Object.assign(mine, { heals: true as const });
+    const other = hashed('b', 'v2');
+    cluster.applyAs('modelhook', parseManifest(other));
+    expect(await send(cluster, heals)).toEqual({
+      kind: 'cancelled',
+      message: expect.stringMatching(
+        /^modelhook deploy, or another modelhook, has put v2 \([0-9a-f]{7}\) there/,
+      ),
+    });
+    expect(manifestIn(cluster.live(IRIS))).toBe(other);
+    cluster.applyAs('modelhook', parseManifest(mine.manifest));
+    changeAs(cluster, 'kubectl-edit', { annotations: { 'modelhook.dev/spec-hash': 'b' } });
+    expect(await send(cluster, heals)).toEqual({
+      kind: 'healed',
+      what: 'kubectl-edit had set spec.predictor.annotations.modelhook.dev/spec-hash',
+    });
+  });
+
+  it('changes nothing that has taken the name since it was looked at', async () => {
+    const cluster = await delivered();
+    changeAs(cluster, 'kubectl-edit', { minReplicas: 5 });
+    const uid = String(valueAt(cluster.live(IRIS) ?? {}, ['metadata', 'uid']));
+    cluster.before = async (call) => {
+      if (call !== 'apply iris') return;
+      cluster.before = async () => {};
+      await cluster.remove(IRIS, uid);
+      changeAs(cluster, 'anna', { minReplicas: 7 });
+    };
+    expect(await putBack(cluster)).toMatchObject({ kind: 'cancelled' });
+    expect(cluster.live(IRIS)).toMatchObject({ spec: { predictor: { minReplicas: 7 } } });
+  });
+
   it('waits for a service that is being deleted', async () => {
     const cluster = await delivered();
     cluster.touch(IRIS, { metadata: { deletionTimestamp: '2026-01-02T03:04:05Z' } });
@@ -145,6 +208,17 @@ describe('a delivery by a policy that puts back what others change', () => {
     changeAs(cluster, 'kubectl-edit', { minReplicas: 5 });
     expect(await send(cluster, delivery({ selfHeal: true }))).toMatchObject({ message: 'Applied to prod' });
     expect(cluster.live(IRIS)).toMatchObject({ spec: { predictor: { minReplicas: 1 } } });
+  });
+
+  it('says of another mode what to do first, or the service would come back in its own', async () => {
+    const cluster = await delivered();
+    cluster.touch(IRIS, { status: { deploymentMode: 'Knative' } });
+    const advice = (errand: Delivery) =>
+      send(cluster, errand).then((outcome) => String(failureOf(outcome)).split(' in the policy, or ')[1]);
+    expect(await advice(delivery({ selfHeal: true }))).toBe(
+      'turn selfHeal off in it and delete the service first',
+    );
+    expect(await advice(delivery())).toBe('delete the service first');
   });
 
   it('takes nothing else over', async () => {

@@ -1,5 +1,7 @@
 /** What somebody has made of an InferenceService, in words. */
-import type { ApplyConflictError } from '../cluster/cluster.ts';
+import { type ApplyConflictError, FIELD_MANAGER } from '../cluster/cluster.ts';
+import { INTENT } from '../core/cluster-objects.ts';
+import { SPEC_HASH } from '../core/inference-service.ts';
 import { canonicalJson, isJsonObject, type Json, type JsonObject, valueAt } from '../core/json.ts';
 import { listNames } from '../core/nearest.ts';
 
@@ -21,7 +23,7 @@ export function ownersIn({ fields }: ApplyConflictError, set: 'set' | 'had set')
  * @returns a clause; null where nothing differs
  */
 export function differenceIn(manifest: JsonObject, live: JsonObject, wouldBe: JsonObject): string | null {
-  const paths = PARTS.flatMap((path) => differing(valueAt(manifest, path) ?? {}, live, wouldBe, path));
+  const paths = INTENT.flatMap((path) => differing(valueAt(manifest, path) ?? {}, live, wouldBe, path));
   if (paths.length === 0) return null;
   const isGone = paths.every((path) => valueAt(live, path) === undefined);
   const names = paths.map((path) => path.join('.'));
@@ -30,12 +32,38 @@ export function differenceIn(manifest: JsonObject, live: JsonObject, wouldBe: Js
   return `somebody had ${isGone ? 'removed' : 'changed'} ${shown}${more}`;
 }
 
-const PARTS = [['metadata', 'labels'], ['metadata', 'annotations'], ['spec']];
-
 /** @returns where two objects differ, as deep as both have something there */
 function differing(asked: Json, live: JsonObject, wouldBe: JsonObject, path: readonly string[]): string[][] {
   const [is, next] = [valueAt(live, path), valueAt(wouldBe, path)];
   if (isJsonObject(asked) && isJsonObject(is) && isJsonObject(next))
     return Object.entries(asked).flatMap(([key, below]) => differing(below, live, wouldBe, [...path, key]));
   return canonicalJson(is ?? null) === canonicalJson(next ?? null) ? [] : [[...path]];
+}
+
+const SPEC_HASH_PATH = ['spec', 'predictor', 'annotations', SPEC_HASH];
+
+/**
+ * @returns whether modelhook itself has applied another version there since: `modelhook deploy`, or another controller.
+ *   Whoever else changes the hash takes that field from our field manager.
+ */
+export function isOtherVersion(manifest: JsonObject, live: JsonObject): boolean {
+  const hash = valueAt(live, SPEC_HASH_PATH);
+  return hash !== undefined && hash !== valueAt(manifest, SPEC_HASH_PATH) && isOurs(live, SPEC_HASH_PATH);
+}
+
+function isOurs(live: JsonObject, path: readonly string[]): boolean {
+  const managers = valueAt(live, ['metadata', 'managedFields']);
+  return (Array.isArray(managers) ? managers : []).some(
+    (each) =>
+      valueAt(each, ['manager']) === FIELD_MANAGER &&
+      valueAt(each, ['operation']) === 'Apply' &&
+      covers(valueAt(each, ['fieldsV1']), path),
+  );
+}
+
+/** Source: FieldsV1 of apimachinery, a tree of `f:<name>`; what is owned as a whole is empty. */
+function covers(fields: Json | undefined, [key, ...below]: readonly string[]): boolean {
+  const field = valueAt(fields ?? null, [`f:${key}`]);
+  if (!isJsonObject(field)) return false;
+  return Object.keys(field).length === 0 || covers(field, below);
 }

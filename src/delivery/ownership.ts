@@ -86,10 +86,11 @@ const fileOccupant = (path: string, text: string, where: string): Occupant => ({
 export function judgeOccupant(delivery: Claim, occupant: Occupant): Judgement {
   const refusal = refusalOf(delivery, occupant);
   if (refusal !== null) return { kind: 'refuse', error: refusal };
-  const { policy, target, modes, manifest } = delivery;
+  const { policy, target, modes, manifest, selfHeal = false } = delivery;
   const [wanted] = modes;
   const mode = occupant.present.deploymentMode ?? wanted;
-  if (!modes.includes(mode)) return { kind: 'refuse', error: modeConflict(policy, target, mode, wanted) };
+  if (!modes.includes(mode))
+    return { kind: 'refuse', error: modeConflict(policy, target, mode, wanted, selfHeal) };
   return { kind: 'write', manifest: mode === wanted ? manifest : withMode(manifest, mode) };
 }
 
@@ -126,7 +127,7 @@ function refusalOf(delivery: Claim, { present, called, clear }: Occupant): Stall
     );
   if (isAnother(delivery, present))
     return new StalledError(
-      `${called} already holds ${placeOf(present)}, not ${namespace}/${name}`,
+      `${called} already holds ${nameOf(present)}, not ${namespace}/${name}`,
       `set a delivery.path in policy "${policy}" that names every target differently`,
     );
   return null;
@@ -136,7 +137,7 @@ function refusalOf(delivery: Claim, { present, called, clear }: Occupant): Stall
 export function judgeRemovable(removal: Removal, { present, called }: Occupant): Judgement {
   if (!present.managed) return leave(`${called} is not managed by modelhook, so it stays`);
   if (!belongsTo(removal, present)) return leave(`${called} belongs to ${present.repository}, so it stays`);
-  if (isAnother(removal, present)) return leave(`${called} holds ${placeOf(present)}, so it stays`);
+  if (isAnother(removal, present)) return leave(`${called} holds ${nameOf(present)}, so it stays`);
   const { commits, revision } = removal;
   // Another ref may have brought the same commit: a tag's revision is its name, a branch's its commit.
   const isOfRef = [revision, ...commits].includes(present.revision ?? '');
@@ -151,7 +152,7 @@ const belongsTo = ({ repository, formerNames }: Claim | Removal, present: Manage
 const isAnother = ({ target }: Claim | Removal, { target: present }: ManagedManifest): boolean =>
   present !== null && (present.name !== target.name || present.namespace !== target.namespace);
 
-const placeOf = ({ target }: ManagedManifest): string => `${target?.namespace}/${target?.name}`;
+const nameOf = ({ target }: ManagedManifest): string => `${target?.namespace}/${target?.name}`;
 
 const leave = (why: string): Judgement => ({ kind: 'leave', message: `Cancelled: ${why}` });
 

@@ -46,8 +46,8 @@ export interface Removal extends ErrandBase {
 }
 
 /** What was applied to a cluster, to be put back where somebody changed or deleted it. For clusters only. */
-export interface Restoration extends Delivery {
-  restores: true;
+export interface Healing extends Delivery {
+  heals: true;
 }
 
 export type Errand = Delivery | Removal;
@@ -57,10 +57,10 @@ export type DeliveryOutcome =
   | { kind: 'delivered'; receipt: Receipt; message: string; manifest: string }
   /** It is not there any more, or never was. */
   | { kind: 'removed'; receipt: Receipt; message: string }
-  /** Of a restoration: nobody changed it. `intent` is that of what is there (`intentOf`, src/core/cluster-objects.ts). */
+  /** Of a healing: nobody changed it. `intent` is that of what is there (`intentOf`, src/core/cluster-objects.ts). */
   | { kind: 'intact'; intent: string }
-  /** Of a restoration: it is put back. `what` says what somebody had made of it, a clause. */
-  | { kind: 'restored'; what: string }
+  /** Of a healing: it is put back. `what` says what somebody had made of it, a clause. */
+  | { kind: 'healed'; what: string }
   /** It waits for people to merge it. */
   | { kind: 'proposed'; pullRequest: PullRequestReference; message: string }
   /** People decided against it: by closing the request, or by making what is to be removed or put back something else. */

@@ -5,8 +5,9 @@ import { fakeLog } from './pipeline.fixture.ts';
 
 function site() {
   const cluster = new FakeCluster();
-  const asked: string[] = [];
-  const rollouts = { tryAgain: async (destination: string) => void asked.push(destination) };
+  const asked: (string | null)[][] = [];
+  const tryAgain = async (...place: [string, string | null]) => void asked.push(place);
+  const rollouts = { tryAgain };
   const clusters = new Map([['prod', cluster]]);
   // Only what it asks of the store is there.
   const store = { rollouts } as unknown as Parameters<typeof createClusterReturn>[0]['store'];
@@ -21,7 +22,14 @@ describe('a cluster that is back', () => {
     cluster.become({ trouble: { since: 0, message: 'cannot be reached' } });
     expect(asked).toEqual([]);
     cluster.become({});
-    expect(asked).toEqual(['apply/prod']);
+    expect(asked).toEqual([['apply/prod', null]]);
+  });
+
+  it('of which one namespace came has only that tried again', () => {
+    const { cluster, asked, back } = site();
+    back.start();
+    cluster.tell('vision', null);
+    expect(asked).toEqual([['apply/prod', 'vision']]);
   });
 
   it('is not meant by a change of one service, and nobody listens after the end', () => {

@@ -1,4 +1,4 @@
-/** What is to be applied to a cluster that was out of reach goes on when that is back: nobody waits for a backoff to end. */
+/** What is to be applied goes on when the cluster is back, or the namespace is made: nobody waits for a backoff to end. */
 import type { Cluster } from '../cluster/cluster.ts';
 import { clusterDestination } from '../core/rollout.ts';
 import type { Store } from '../store/store.ts';
@@ -22,11 +22,11 @@ export interface ClusterReturn {
 export function createClusterReturn({ store, clusters, persist, log }: ClusterReturnDeps): ClusterReturn {
   let unsubscribe: (() => void)[] = [];
 
-  /** A watch that is up to date again says so by a change without a name. */
+  /** By a change without a name a watch says that it is up to date again, or that a namespace came or went. */
   const listen = ([cluster, { watch }]: [string, Pick<Cluster, 'watch'>]) =>
     watch.onChange((namespace, name) => {
       if (name !== null || watch.state(namespace ?? '').trouble !== null) return;
-      persist(() => store.rollouts.tryAgain(clusterDestination(cluster))).catch((error: unknown) =>
+      persist(() => store.rollouts.tryAgain(clusterDestination(cluster), namespace)).catch((error: unknown) =>
         log.error({ cluster, err: error }, 'what waits for a cluster that is back goes on later'),
       );
     });

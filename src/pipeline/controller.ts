@@ -79,13 +79,13 @@ export function createController(
   );
   const refresh = createPolicyRefresh({ policies, store, log, interval, changed: () => worker.wake() });
   const shared = { ...deps, persist };
-  const observe = createObserve({ ...shared, wake: () => worker.wake() });
+  const observe = createObserve({ ...shared, heals: scope === 'everything', wake: () => worker.wake() });
   const clusterReturn = createClusterReturn(shared);
 
   const resolve = createResolve(shared);
   const busy = new Set<string>();
-  const deliver = createDeliver(shared, busy);
   const heal = createHeal({ ...shared, wake: () => worker.wake() }, busy);
+  const deliver = createDeliver(shared, busy, heal.renew);
   const everything = (): readonly Stage[] => [
     createMatch({ ...shared, refreshPolicies: refresh.now }),
     resolve,

@@ -58,6 +58,58 @@ function hold(site: Site, name: string): { begun: Promise<void>; letGo: () => vo
   return { begun: begun.promise, letGo: gate.resolve, batches };
 }
 
+/** A site with a target that is a cluster, and what arrived there. */
+async function siteWithCluster(): Promise<{
+  site: Site;
+  targets: Map<string, DeliveryTarget>;
+  batches: number[];
+}> {
+  const site = await createSite();
+  const batches: number[] = [];
+  const apply: DeliveryTarget = {
+    async deliver(batch) {
+      batches.push(batch.length);
+    },
+  };
+  const target = { namespace: 'vision' };
+  site.policies.set = policySet('c0ffee', policyText({ target, delivery: { apply: true } }));
+  site.clusters.set('default', new FakeCluster());
+  return { site, targets: new Map([...site.targets, ['apply/default', apply]]), batches };
+}
+
+describe('a batch to a cluster', () => {
+  it('holds a hundred at most, so that newer ones do not wait for a slow one to end', async () => {
+    const { site, targets, batches } = await siteWithCluster();
+    const iris = site.forge.create('ml/iris');
+    for (let index = 0; index < 120; index += 1) await site.tag(iris, `v${index}`);
+    site.policies.set = policySet(
+      'c0ffee',
+      policyText({ target: { namespace: 'vision', name: '${tag}' }, delivery: { apply: true } }),
+    );
+    await site.match();
+    const resolve = createResolve({ ...site, concurrency: 200 });
+    while ((await runStage(resolve)) > 0);
+    const deliver = createDeliver({ ...site, targets });
+    await runStage(deliver);
+    expect(batches).toEqual([100]);
+    await runStage(deliver);
+    expect(batches).toEqual([100, 20]);
+  });
+
+  it('waits for no batch to Git, nor that for it', async () => {
+    const { site, targets, batches } = await siteWithCluster();
+    await planned(site, 'ml/iris');
+    site.policies.set = policySet('c0ffee', policyText());
+    await planned(site, 'ml/rose');
+    await runStage(createDeliver({ ...site, targets }, new Set(['gitops/fleet'])));
+    expect(batches).toEqual([1]);
+    expect(site.fleet.files.size).toBe(0);
+    await runStage(createDeliver({ ...site, targets }, new Set(['apply/default'])));
+    expect(batches).toEqual([1]);
+    expect([...site.fleet.files.keys()]).toEqual(['default/vision/rose.yaml']);
+  });
+});
+
 describe('a planned rollout', () => {
   it('is delivered, and its receipt is stored', async () => {
     const site = await createSite();

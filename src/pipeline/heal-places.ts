@@ -15,6 +15,8 @@ export interface Place {
   /** Tries that failed since the last one that did not, and when the first of them did. */
   failures: number;
   failsSince: number;
+  /** What the timeline has of tries that came to nothing since the last one that did not. */
+  told: 'failed' | 'cancelled' | null;
 }
 
 /** What is seen where there is no service. */
@@ -25,6 +27,8 @@ export interface Places {
   digestAt(target: Target): string | null;
   /** @returns the place of a target, made where it is new */
   at(target: Target): Place;
+  /** A new version was put there: what was noted of the one before is over, and so are pauses. */
+  renew(target: Target): void;
   /** @returns whether a target is known to need nothing while it is like this */
   isRest(target: Target, digest: string): boolean;
   /** Forgets places of which nothing is left, such as those of previews. */
@@ -59,6 +63,13 @@ export function createPlaces(
       places.set(key, place);
       return place;
     },
+    renew(target) {
+      const place = places.get(formatTarget(target));
+      if (!place) return;
+      const { right, dueAt } = place;
+      const isPending = dueAt < Number.POSITIVE_INFINITY;
+      Object.assign(place, newPlace(target), { right, ...(isPending && { dueAt: 0 }) });
+    },
     isRest: (target, digest) => places.get(formatTarget(target))?.right?.digest === digest,
     forget(cluster) {
       for (const [key, { target, right }] of places)
@@ -92,4 +103,5 @@ const newPlace = (target: Target): Place => ({
   fight: PEACE,
   failures: 0,
   failsSince: 0,
+  told: null,
 });

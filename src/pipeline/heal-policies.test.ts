@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { loadGood, policyText } from '../core/policy.fixture.ts';
-import { healingOf, putsBack } from './heal-policies.ts';
+import { healingOf, isHealed } from './heal-policies.ts';
 
 const APPLY = { apply: true, selfHeal: true };
 const ROLLOUT = {
@@ -14,7 +14,7 @@ const IRIS = { cluster: 'default', namespace: 'vision', name: 'iris' };
 const healing = (...specs: object[]) =>
   healingOf(loadGood(...specs.map((spec, at) => policyText(spec, at === 0 ? 'production' : `other-${at}`))));
 const heals = (spec: object, target = IRIS): boolean =>
-  putsBack(healing({ delivery: APPLY, ...spec }), ROLLOUT, target);
+  isHealed(healing({ delivery: APPLY, ...spec }), ROLLOUT, target);
 
 describe('policies that put back what others change', () => {
   it('are those that apply, say so, and are not suspended, by cluster', () => {
@@ -45,7 +45,7 @@ describe('what a rollout has brought', () => {
     expect(heals({}, { ...IRIS, name: 'rose' })).toBe(false);
     expect(heals({}, { ...IRIS, cluster: 'test' })).toBe(false);
     expect(heals({ match: { repositories: ['plain:nlp/**'], tags: ['v*'] } })).toBe(false);
-    expect(putsBack(healing({ delivery: APPLY }), { ...ROLLOUT, policy: 'staging' }, IRIS)).toBe(false);
+    expect(isHealed(healing({ delivery: APPLY }), { ...ROLLOUT, policy: 'staging' }, IRIS)).toBe(false);
   });
 
   it('is put back wherever it is in the cluster where the target is named after the model card', () => {

@@ -1,4 +1,4 @@
-/** Which of the policies in force put back what someone changed, and where. */
+/** Which of the policies in force heal, that is put back what someone changed, and where. */
 import { StalledError } from '../core/errors.ts';
 import { explainMatch } from '../core/match.ts';
 import type { Policy, PolicySet } from '../core/policy.ts';
@@ -28,8 +28,8 @@ function sorted({ policies }: PolicySet): HealingPolicies {
   );
 }
 
-/** @returns whether the policy of a rollout puts back what that has brought: it still deploys this ref to this target */
-export function putsBack(
+/** @returns whether the policy of a rollout heals what that has brought: it still deploys this ref to this target */
+export function isHealed(
   healing: HealingPolicies,
   { policy: name, repository, ref, sha }: Pick<Rollout, 'policy' | 'repository' | 'ref' | 'sha'>,
   target: Target,

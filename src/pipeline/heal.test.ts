@@ -6,6 +6,7 @@ import { FakeCluster } from '../cluster/cluster.fake.ts';
 import { ClusterUnavailableError } from '../cluster/cluster.ts';
 import { projectObject } from '../core/cluster-objects.ts';
 import { StalledError } from '../core/errors.ts';
+import { parseManifest } from '../core/inference-service.ts';
 import { type JsonObject, valueAt } from '../core/json.ts';
 import { policyText } from '../core/policy.fixture.ts';
 import type { Rollout } from '../core/rollout.ts';
@@ -20,6 +21,7 @@ import { createResolve } from './resolve.ts';
 
 const PLACE = { namespace: 'demo', name: 'iris' };
 const REPLICAS = ['spec', 'predictor', 'minReplicas'];
+const HASH = ['spec', 'predictor', 'annotations', 'modelhook.dev/spec-hash'];
 
 interface ClusterSite extends Omit<Site, 'targets'> {
   targets: Map<string, DeliveryTarget>;
@@ -63,12 +65,12 @@ function healing(site: ClusterSite): Heal & { woken: () => number } {
 }
 
 /** A rollout that was applied just now, as far as the deliver stage takes it. */
-async function applied(site: ClusterSite, path = 'ml/iris', tag = 'v1.0.0'): Promise<Rollout> {
+async function applied(site: ClusterSite, path = 'ml/iris', tag = 'v1.0.0', heal?: Heal): Promise<Rollout> {
   const repository = `plain:${path}`;
   const known = (await site.store.rollouts.list({ limit: 1, repository })).items.length > 0;
   const { id } = await site.rollOut(known ? repository : site.forge.create(path), tag);
   await runStage(createResolve(site));
-  await runStage(createDeliver(site, site.busy));
+  await runStage(createDeliver(site, site.busy, heal?.renew));
   show(site);
   return site.rollout(id);
 }
@@ -222,6 +224,21 @@ describe('nothing is asked of the cluster', () => {
     expect(replicas(site)).toBe(1);
   });
 
+  it('about the services of other namespaces than the one that changed', async () => {
+    const { site, heal } = await atRest();
+    const list = vi.spyOn(site.store.standing, 'list');
+    for (const namespace of ['other', 'demo']) site.watch.tell(namespace, null);
+    await wait(site, heal, SECOND);
+    expect(list.mock.calls).toEqual([
+      ['default', 'other'],
+      ['default', 'demo'],
+    ]);
+    site.watch.tell('other', null);
+    site.watch.tell(null, null);
+    await wait(site, heal, SECOND);
+    expect(list.mock.lastCall).toEqual(['default', null]);
+  });
+
   it('about a service that is being deleted, or whose namespace is', async () => {
     const { site, heal } = await atRest();
     const live = site.applier.live(PLACE) ?? {};
@@ -287,6 +304,45 @@ describe('it is left as it is', () => {
       expect.stringMatching(
         /^Not put back in default: InferenceService demo\/iris in default is not managed by/,
       ),
+    ]);
+  });
+
+  it('where people have taken our label off though the policy adopts, with what to do', async () => {
+    const { site, rollout, heal } = await atRest(policy({}, { adopt: true }));
+    const metadata = { ...PLACE, labels: { 'app.kubernetes.io/managed-by': 'anna' } };
+    site.applier.applyAs('anna', { kind: 'x', metadata, spec: { predictor: { minReplicas: 5 } } });
+    await look(site, heal);
+    expect(replicas(site)).toBe(5);
+    expect(await said(site, rollout)).toEqual([
+      'Not put back in default: InferenceService demo/iris in default is not managed by modelhook; ' +
+        'label it app.kubernetes.io/managed-by=modelhook to have it put back',
+    ]);
+    site.applier.applyAs('anna', {
+      ...{ kind: 'x', spec: {} },
+      metadata: { ...PLACE, labels: { 'app.kubernetes.io/managed-by': 'modelhook' } },
+    });
+    site.applier.touch(PLACE, { spec: { predictor: { minReplicas: 6 } } });
+    await look(site, heal);
+    expect(replicas(site)).toBe(1);
+  });
+
+  it('where modelhook itself has put another version there, which the rollout says once', async () => {
+    const { site, rollout, heal } = await atRest();
+    const { manifest } = await site.rollout(rollout.id);
+    const hash = String(valueAt(site.applier.live(PLACE) ?? {}, HASH));
+    const deployed = (manifest ?? '')
+      .replace('minReplicas: 1', 'minReplicas: 0')
+      .replaceAll(rollout.sha, 'b'.repeat(40))
+      .replace(hash, 'b'.repeat(16));
+    await site.applier.apply(parseManifest(deployed), { dryRun: false, force: false });
+    await look(site, heal);
+    expect(replicas(site)).toBe(0);
+    site.applier.touch(PLACE, { metadata: { annotations: { seen: 'once' } } });
+    await look(site, heal);
+    expect(replicas(site)).toBe(0);
+    expect(await said(site, rollout)).toEqual([
+      'Not put back in default: modelhook deploy, or another modelhook, has put v1.0.0 (bbbbbbb) there, ' +
+        'which stays until the next rollout',
     ]);
   });
 
@@ -372,6 +428,52 @@ describe('a fight', () => {
     expect(site.log.lines.filter(({ message }) => message === 'put back')).toHaveLength(12);
   });
 
+  it('takes nothing from the words about somebody else who changes something else meanwhile', async () => {
+    const { site, rollout, heal } = await atRest();
+    const change = async (what: JsonObject, manager: string) => {
+      edit(site, what, manager);
+      for (let waits = 0; waits < 4; waits += 1) await wait(site, heal, 5 * SECOND);
+    };
+    for (let times = 0; times < 5; times += 1) await change({ minReplicas: 5 }, 'scaler');
+    await wait(site, heal, MINUTE);
+    await change({ maxReplicas: 7 }, 'anna');
+    await wait(site, heal, MINUTE);
+    expect((await said(site, rollout)).slice(3)).toEqual([
+      expect.stringMatching(/^Put back in default again and again: scaler had set/),
+      'Put back in default: anna had set spec.predictor.maxReplicas',
+    ]);
+  });
+
+  it('begins anew with a new version: it is put back at once, and its own timeline says so', async () => {
+    const { site, heal } = await atRest();
+    for (let times = 0; times < 9; times += 1) {
+      edit(site, { minReplicas: 5 });
+      for (let waits = 0; replicas(site) === 5 && waits < 100; waits += 1) await wait(site, heal, 5 * SECOND);
+    }
+    edit(site, { minReplicas: 5 });
+    await look(site, heal);
+    const newer = await applied(site, 'ml/iris', 'v2.0.0', heal);
+    expect(replicas(site)).toBe(1);
+    edit(site, { minReplicas: 5 });
+    await look(site, heal);
+    expect(replicas(site)).toBe(1);
+    expect(await said(site, newer)).toEqual([EDITED]);
+  });
+
+  it('that never ends fills no timeline: the log has what comes after twenty lines', async () => {
+    const { site, rollout, heal } = await atRest();
+    for (let nights = 0; nights < 30; nights += 1) {
+      edit(site, { minReplicas: 5 });
+      await look(site, heal);
+      expect(replicas(site)).toBe(1);
+      site.clock.now += 24 * 60 * MINUTE;
+    }
+    const lines = await said(site, rollout);
+    expect(lines).toHaveLength(20);
+    expect(lines.at(-1)).toBe(`${EDITED}; what follows of this is in the log alone`);
+    expect(site.log.lines.filter(({ message }) => message === 'put back')).toHaveLength(30);
+  });
+
   it('is over after ten quiet minutes', async () => {
     const { site, rollout, heal } = await atRest();
     for (let times = 0; times < 6; times += 1) {
@@ -404,6 +506,24 @@ describe('what cannot be put back', () => {
     await wait(site, heal, 5 * MINUTE);
     expect(replicas(site)).toBe(1);
     expect((await said(site, rollout)).at(-1)).toBe(EDITED);
+  });
+
+  it('is said once also where the words differ each time, and once more after it was put back', async () => {
+    const { site, rollout, heal } = await atRest();
+    for (let series = 0; series < 2; series += 1) {
+      let tries = 0;
+      edit(site, { minReplicas: 5 });
+      site.applier.before = async (call) => {
+        tries += 1;
+        if (call === 'apply iris') throw new StalledError(`no answer after ${tries} ms`, 'wait');
+      };
+      await look(site, heal);
+      for (let minutes = 0; minutes < 30; minutes += 1) await wait(site, heal, MINUTE);
+      site.applier.before = async () => {};
+      await wait(site, heal, 5 * MINUTE);
+    }
+    const refused = expect.stringMatching(/^Not put back in default: no answer after \d+ ms; wait$/);
+    expect(await said(site, rollout)).toEqual([refused, EDITED, refused, EDITED]);
   });
 
   it('for the cluster is not reached is said once that has lasted', async () => {

@@ -9,14 +9,14 @@ import { type Cluster, ClusterUnavailableError } from '../cluster/cluster.ts';
 import { messageOf, StalledError, WaitingError } from '../core/errors.ts';
 import { readManaged } from '../core/inference-service.ts';
 import type { PolicySet } from '../core/policy.ts';
-import { clusterDestination, formatTarget, type Rollout } from '../core/rollout.ts';
-import type { DeliveryOutcome, DeliveryTarget, Restoration } from '../delivery/target.ts';
+import { clusterDestination, formatTarget, type Rollout, type Target } from '../core/rollout.ts';
+import type { DeliveryOutcome, DeliveryTarget, Healing } from '../delivery/target.ts';
 import type { PolicySource } from '../policies/policies.ts';
 import { errandOf, isPlanned } from './deliver.ts';
 import { fightOn, pauseAfter, wordsOf } from './heal-pace.ts';
 import { createPlaces, type Place } from './heal-places.ts';
-import { type HealingPolicies, healingOf, putsBack } from './heal-policies.ts';
-import { backoff, type SettleDeps } from './retry.ts';
+import { type HealingPolicies, healingOf, isHealed } from './heal-policies.ts';
+import { delayAfter, type SettleDeps } from './retry.ts';
 import type { Stage } from './stage.ts';
 
 /** Bounds how long deliveries to the same cluster wait. */
@@ -25,6 +25,8 @@ const BATCH = 100;
 const LOOK_AGAIN = 5000;
 /** The least time between two comparisons of all that stands in a cluster. */
 const COMPARE_EVERY = 1000;
+/** Of so many lines a timeline is read; what comes after them is in the log alone. */
+const MOST_LINES = 20;
 /** How long what is no refusal may fail unreported: most of it mends itself. */
 const PATIENCE = 5 * 60_000;
 /** The longest sleep: a clock that is set back must not stop the work for longer. */
@@ -43,6 +45,8 @@ export interface HealDeps extends SettleDeps {
 }
 
 export interface Heal extends Stage {
+  /** Told of a target to which a rollout was delivered: it begins anew, whatever went on about the one before. */
+  renew(target: Target): void;
   /** Begins to listen to the clusters. */
   start(): void;
   stop(): void;
@@ -53,15 +57,15 @@ interface Task {
   place: Place;
   rollout: Rollout;
   digest: string;
-  errand: Restoration;
+  errand: Healing;
 }
 
 /** @param busy destinations that are written to: one at a time does, this stage or that of deliveries */
 export function createHeal(deps: HealDeps, busy: Set<string>): Heal {
   const { store, policies, targets, clusters, persist, now, log, wake } = deps;
   const places = createPlaces(clusters, now);
-  /** Clusters of which all that stands is to be compared, and when. */
-  const unread = new Map<string, number>();
+  /** Clusters in which what stands is to be compared, when, and in which namespaces; null: in all. */
+  const unread = new Map<string, { at: number; namespaces: ReadonlySet<string> | null }>();
   const readAt = new Map<string, number>();
   let known: PolicySet | null = null;
   let unsubscribe: (() => void)[] = [];
@@ -74,7 +78,7 @@ export function createHeal(deps: HealDeps, busy: Set<string>): Heal {
   function noteChange(cluster: string, namespace: string | null, name: string | null): void {
     if (!healing().has(cluster)) return;
     if (namespace === null || name === null) {
-      compareAll(cluster);
+      compareLater(cluster, namespace);
       wake();
       return;
     }
@@ -85,27 +89,37 @@ export function createHeal(deps: HealDeps, busy: Set<string>): Heal {
     wake();
   }
 
-  function compareAll(cluster: string): void {
-    unread.set(cluster, Math.max(now(), (readAt.get(cluster) ?? 0) + COMPARE_EVERY));
+  /** @param namespace null: all of the cluster */
+  function compareLater(cluster: string, namespace: string | null): void {
+    const { namespaces } = unread.get(cluster) ?? { namespaces: new Set<string>() };
+    unread.set(cluster, {
+      at: Math.max(now(), (readAt.get(cluster) ?? 0) + COMPARE_EVERY),
+      namespaces: namespace === null || namespaces === null ? null : new Set([...namespaces, namespace]),
+    });
   }
 
   /** Finds what stands in a cluster and is not known to be right. */
   async function compare(cluster: string): Promise<void> {
+    const namespaces = [...(unread.get(cluster)?.namespaces ?? [null])];
     unread.delete(cluster);
     places.forget(cluster);
     readAt.set(cluster, now());
+    try {
+      for (const namespace of namespaces) await compareIn(cluster, namespace);
+    } catch (error) {
+      for (const namespace of namespaces) compareLater(cluster, namespace);
+      throw error;
+    }
+  }
+
+  async function compareIn(cluster: string, namespace: string | null): Promise<void> {
     const ofCluster = healing().get(cluster);
     if (!ofCluster) return;
-    try {
-      for (const { id, policy, target } of await store.standing.list(cluster)) {
-        const digest = ofCluster.has(policy) ? places.digestAt(target) : null;
-        if (digest === null) continue;
-        const place = places.at(target);
-        if (!isRight(place, digest, id)) place.dueAt = 0;
-      }
-    } catch (error) {
-      compareAll(cluster);
-      throw error;
+    for (const { id, policy, target } of await store.standing.list(cluster, namespace)) {
+      const digest = ofCluster.has(policy) ? places.digestAt(target) : null;
+      if (digest === null) continue;
+      const place = places.at(target);
+      if (!isRight(place, digest, id)) place.dueAt = 0;
     }
   }
 
@@ -133,7 +147,7 @@ export function createHeal(deps: HealDeps, busy: Set<string>): Heal {
 
   /** Turning it off in the policy ends it at once. */
   const isWanted = ({ rollout, place }: Pick<Task, 'rollout' | 'place'>): boolean =>
-    putsBack(healing(), rollout, place.target);
+    isHealed(healing(), rollout, place.target);
 
   async function tasksFor(due: readonly Place[]): Promise<Task[]> {
     const tasks: Task[] = [];
@@ -156,7 +170,7 @@ export function createHeal(deps: HealDeps, busy: Set<string>): Heal {
     const { rollout, isFollowed } = standing;
     if (isFollowed) lookAgain(place, LOOK_AGAIN);
     if (isFollowed || isRight(place, digest, rollout.id)) return null;
-    const errand = await restorationOf(rollout);
+    const errand = await errandFor(rollout);
     return errand && { place, rollout, digest, errand };
   }
 
@@ -166,14 +180,14 @@ export function createHeal(deps: HealDeps, busy: Set<string>): Heal {
     place.dueAt = place.notBefore;
   }
 
-  async function restorationOf(rollout: Rollout): Promise<Restoration | null> {
+  async function errandFor(rollout: Rollout): Promise<Healing | null> {
     if (!isPlanned(rollout)) return null;
     const { repository, plan } = rollout;
     const former = await store.repositories.formerNames([repository]);
     const errand = errandOf(rollout, deps.publicUrl(), former.get(repository) ?? []);
     if (errand.manifest === null) return null;
     const mode = readManaged(errand.manifest).deploymentMode ?? plan.modes[0];
-    return { ...errand, adopt: false, modes: [mode], restores: true };
+    return { ...errand, modes: [mode], heals: true };
   }
 
   async function settle(task: Task, outcome: DeliveryOutcome | undefined): Promise<void> {
@@ -181,13 +195,14 @@ export function createHeal(deps: HealDeps, busy: Set<string>): Heal {
     switch (outcome?.kind) {
       case 'intact':
         place.right = { digest: outcome.intent, rollout: rollout.id };
-        place.failures = 0;
+        Object.assign(place, { failures: 0, told: null });
         return;
-      case 'restored':
+      case 'healed':
         return tell(task, outcome.what);
       case 'cancelled':
         place.right = { digest, rollout: rollout.id };
-        return noteRefusal(task, outcome.message);
+        log.info({ ...fieldsOf(task), reason: outcome.message }, 'not put back');
+        return noteRefusal(task, 'cancelled', outcome.message);
       case 'dropped':
         return;
       case 'failed':
@@ -198,34 +213,45 @@ export function createHeal(deps: HealDeps, busy: Set<string>): Heal {
   }
 
   /** The watch tells of what was put back, and then it is looked at once more. */
-  async function tell({ place, rollout: { id } }: Task, what: string): Promise<void> {
-    const { target } = place;
-    const fight = fightOn(place.fight, now());
-    Object.assign(place, { fight, failures: 0, notBefore: now() + pauseAfter(fight) });
-    log.info({ rollout: id, target: formatTarget(target), what, times: fight.times }, 'put back');
-    const words = wordsOf(fight, target.cluster, what);
-    if (words !== null) await persist(() => store.standing.note(id, words));
+  async function tell(task: Task, what: string): Promise<void> {
+    const { place } = task;
+    const fight = fightOn(place.fight, what, now());
+    Object.assign(place, { fight, failures: 0, told: null, notBefore: now() + pauseAfter(fight) });
+    log.info({ ...fieldsOf(task), what, times: fight.times }, 'put back');
+    const words = wordsOf(fight, place.target.cluster, what);
+    if (words !== null) await note(task, words);
   }
 
   async function postpone(task: Task, error: unknown): Promise<void> {
-    const { place, rollout } = task;
+    const { place } = task;
     const at = now();
     if (error instanceof WaitingError) return lookAgain(place, error.after);
     if (place.failures === 0) place.failsSince = at;
-    lookAgain(place, backoff(place.failures));
+    lookAgain(place, delayAfter(error, place.failures));
     place.failures += 1;
-    const fields = { rollout: rollout.id, target: formatTarget(place.target), attempts: place.failures };
+    const fields = { ...fieldsOf(task), attempts: place.failures };
     const isKnown = error instanceof StalledError || error instanceof ClusterUnavailableError;
     log.warn({ ...fields, ...(isKnown ? { reason: error.message } : { err: error }) }, 'not put back');
     if (error instanceof StalledError || at - place.failsSince >= PATIENCE)
-      await noteRefusal(task, messageOf(error));
+      await noteRefusal(task, 'failed', messageOf(error));
   }
 
-  /** Said once: what comes of the next tries is the same. */
-  async function noteRefusal({ rollout: { id }, place }: Task, why: string): Promise<void> {
-    const message = `Not put back in ${place.target.cluster}: ${why}`;
-    const told = (await store.rollouts.get(id))?.transitions.at(-1)?.message;
-    if (told !== message) await persist(() => store.standing.note(id, message));
+  /** Said once: what comes of the next tries is the same, though its words may differ by a duration or a port. */
+  async function noteRefusal(task: Task, kind: 'failed' | 'cancelled', why: string): Promise<void> {
+    const { place } = task;
+    if (place.told === kind) return;
+    await note(task, `Not put back in ${place.target.cluster}: ${why}`);
+    place.told = kind;
+  }
+
+  async function note({ rollout: { id } }: Task, words: string): Promise<void> {
+    const told = (await store.rollouts.get(id))?.transitions.map(({ message }) => message) ?? [];
+    const lines = told.filter((message) => OF_HEALING.test(message)).length;
+    // After a restart a refusal is found again, and said already.
+    if (lines >= MOST_LINES || (told.at(-1) === words && words.startsWith('Not '))) return;
+    const isLast = lines === MOST_LINES - 1;
+    const message = isLast ? `${words}; what follows of this is in the log alone` : words;
+    await persist(() => store.standing.note(id, message));
   }
 
   const isBusy = (cluster: string): boolean => busy.has(clusterDestination(cluster));
@@ -233,7 +259,7 @@ export function createHeal(deps: HealDeps, busy: Set<string>): Heal {
   /** The end of what makes a cluster busy wakes all stages. */
   function sleep(): void {
     clearTimeout(timer);
-    const next = Math.min(places.nextAt(isBusy), ...unread.values());
+    const next = Math.min(places.nextAt(isBusy), ...[...unread.values()].map(({ at }) => at));
     if (!isListening || next === Number.POSITIVE_INFINITY) return;
     timer = setTimeout(wake, Math.min(Math.max(next - now(), 1), LONGEST_SLEEP));
   }
@@ -244,9 +270,9 @@ export function createHeal(deps: HealDeps, busy: Set<string>): Heal {
     yields: false,
     async claim() {
       const current = policies.current();
-      if (current !== known) for (const cluster of healingOf(current).keys()) compareAll(cluster);
+      if (current !== known) for (const cluster of healingOf(current).keys()) compareLater(cluster, null);
       known = current;
-      const due = [...unread].flatMap(([cluster, at]) => (at <= now() ? [cluster] : []));
+      const due = [...unread].flatMap(([cluster, { at }]) => (at <= now() ? [cluster] : []));
       for (const cluster of due) await compare(cluster);
       const taken = [...places.take(isBusy, BATCH)];
       for (const [cluster] of taken) busy.add(clusterDestination(cluster));
@@ -257,6 +283,7 @@ export function createHeal(deps: HealDeps, busy: Set<string>): Heal {
             heal(cluster, those).finally(() => busy.delete(clusterDestination(cluster))),
       );
     },
+    renew: places.renew,
     start() {
       isListening = true;
       unsubscribe = [...clusters].map(([cluster, { watch }]) =>
@@ -273,3 +300,11 @@ export function createHeal(deps: HealDeps, busy: Set<string>): Heal {
 
 const isRight = ({ right }: Place, digest: string, rollout: string): boolean =>
   right !== null && right.digest === digest && right.rollout === rollout;
+
+const fieldsOf = ({ rollout: { id }, place: { target } }: Task) => ({
+  rollout: id,
+  target: formatTarget(target),
+});
+
+/** What this stage says in timelines. */
+const OF_HEALING = /^(?:Put|Not put) back in /;

@@ -20,6 +20,8 @@ const LONGEST_SLEEP = 60_000;
 export interface ObserveDeps extends SettleDeps {
   /** By name: those that can be watched. */
   clusters: ReadonlyMap<string, Pick<Cluster, 'watch'>>;
+  /** Whether somebody is there who puts back what others change, where the policy says so. */
+  heals: boolean;
   /** Called when there is something to judge. */
   wake: () => void;
 }
@@ -39,7 +41,7 @@ interface Watched {
 }
 
 export function createObserve(deps: ObserveDeps): Observe {
-  const { store, clusters, persist, now, log, wake } = deps;
+  const { store, clusters, heals, persist, now, log, wake } = deps;
   /** By target: only the newest rollout of each is observed, since storing its plan has ended the others. */
   const watched = new Map<string, Watched>();
   let unsubscribe: (() => void)[] = [];
@@ -62,7 +64,7 @@ export function createObserve(deps: ObserveDeps): Observe {
 
   /** @returns whether it can be observed */
   function admit(rollout: Rollout): boolean {
-    const observed = observedOf(rollout);
+    const observed = observedOf(rollout, heals);
     if (!observed || !clusters.has(observed.target.cluster)) return false;
     watched.set(formatTarget(observed.target), { rollout: observed, dueAt: 0, isBusy: false });
     return true;
@@ -87,6 +89,7 @@ export function createObserve(deps: ObserveDeps): Observe {
   async function look(each: Watched): Promise<void> {
     const { rollout } = each;
     try {
+      await clusters.get(rollout.target.cluster)?.watch.check();
       const at = now();
       const { change, until } = dueOf(rollout, observe(rollout, sightOf(rollout.target), at), at);
       each.dueAt = Math.min(each.dueAt, until);
@@ -110,7 +113,7 @@ export function createObserve(deps: ObserveDeps): Observe {
   async function tell(each: Watched, outlook: Outlook): Promise<void> {
     const { id, phase, message, saidAt } = each.rollout;
     const stored = await persist(() => store.rollouts.advance(id, changeOf(outlook)));
-    const observed = stored && observedOf(stored);
+    const observed = stored && observedOf(stored, heals);
     if (!observed || isFinal(observed)) forget(each);
     if (!observed) return;
     const isSaid = observed.phase !== phase || observed.message !== message;
@@ -168,11 +171,12 @@ export function createObserve(deps: ObserveDeps): Observe {
  * What is kept in memory of a rollout: without the manifest and how it was decided, which are long.
  * @returns null where it cannot be observed
  */
-function observedOf(rollout: Rollout): (Rollout & Observed) | null {
+function observedOf(rollout: Rollout, heals: boolean): (Rollout & Observed) | null {
   const { target, plan, observation, updatedAt } = rollout;
   const readiness = plan?.readiness;
   if (!target || !readiness || !observation) return null;
-  const slim = { ...plan, readiness, why: '', decisions: [], warnings: [] };
+  const selfHeal = heals && (plan.selfHeal ?? false);
+  const slim = { ...plan, readiness, selfHeal, why: '', decisions: [], warnings: [] };
   return { ...rollout, manifest: null, target, plan: slim, observation, saidAt: updatedAt };
 }
 

@@ -359,7 +359,7 @@ it('what was applied to a cluster is removed there, and nobody waits for it any 
   applier.namespaces.add('previews');
   const apply = createApplyTarget({ name: 'default', applier, log: site.log });
   const deliver = createDeliver({ ...site, targets: new Map([['apply/default', apply]]) });
-  const observe = createObserve({ ...site, wake: () => {} });
+  const observe = createObserve({ ...site, heals: true, wake: () => {} });
   const sha = await push(site, iris);
   const stages = [createResolve(site), createRemove(site), deliver, observe, createReport(site)];
   const workThere = async () => {

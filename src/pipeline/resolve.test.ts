@@ -4,7 +4,17 @@ import { SMALL_CRD } from '../core/crd.fixture.ts';
 import { reduceCrd } from '../core/crd.ts';
 import { policyText, runtimeText } from '../core/policy.fixture.ts';
 import { createListRefs } from './list-refs.ts';
-import { CARD, createSite, MINUTE, NOON, one, policySet, runStage, type Site } from './pipeline.fixture.ts';
+import {
+  CARD,
+  createSite,
+  MINUTE,
+  NOON,
+  one,
+  policySet,
+  runStage,
+  SECOND,
+  type Site,
+} from './pipeline.fixture.ts';
 import { createReport } from './report.ts';
 import { createResolve } from './resolve.ts';
 
@@ -484,12 +494,16 @@ describe('a target whose cluster can be read', () => {
 
   it('waits right after the start, until the cluster has been read', async () => {
     const { site, cluster, id } = await siteWithCluster();
-    known(cluster, { complete: false });
-    await resolve(site);
-    expect(await site.rollout(id)).toMatchObject({
-      stage: 'resolve',
-      message: 'Waiting for cluster default to be read',
-    });
+    const forbidden = 'cluster default forbids user "ci" to list and watch services';
+    for (const warnings of [[], [forbidden]]) {
+      known(cluster, { complete: false, kserveVersion: '0.20.0', warnings });
+      await resolve(site);
+      expect(await site.rollout(id)).toMatchObject({
+        stage: 'resolve',
+        message: 'Waiting for cluster default to be read',
+      });
+      site.clock.now += SECOND;
+    }
     known(cluster, { complete: true });
     site.clock.now += MINUTE;
     await resolve(site);
@@ -499,7 +513,7 @@ describe('a target whose cluster can be read', () => {
   it('goes on with the catalogue where the cluster cannot be read, and says so', async () => {
     const { site, cluster, id } = await siteWithCluster();
     usePolicy(site, { runtime: null }, runtimeText('of-the-catalogue'));
-    known(cluster, { complete: false, warnings: ['cluster default cannot be reached since 12:00 UTC'] });
+    known(cluster, { warnings: ['cluster default cannot be reached since 12:00 UTC'] });
     await resolve(site);
     expect(await site.rollout(id)).toMatchObject({
       stage: 'deliver',
@@ -528,7 +542,6 @@ describe('a target whose cluster can be read', () => {
 
   it('goes on, and says why, where a part of the cluster may not be read', async () => {
     const { site, cluster, id } = await siteWithCluster();
-    known(cluster, { complete: false });
     cluster.become({ trouble: { since: NOON, message: 'cluster default forbids to watch services' } });
     await resolve(site);
     expect((await site.rollout(id)).plan?.warnings).toContain('cluster default forbids to watch services');

@@ -171,9 +171,9 @@ export function createResolve(deps: ResolveDeps): Stage {
     const known = found.catalogue.knowledge(namespace);
     const { trouble } = found.watch.state(namespace);
     const warnings = [...new Set([...known.warnings, ...(trouble ? [trouble.message] : [])])];
-    // With a reason why it cannot be read, the rollout goes on with what the configuration and the policies say.
-    if (!known.complete && warnings.length === 0)
-      throw new WaitingError(`Waiting for cluster ${cluster} to be read`, CLUSTER_AGAIN);
+    // A reason why something cannot be read is an answer too: then the rollout goes on with what the configuration and the
+    // policies say. What was not answered yet would be taken for something that is not there.
+    if (!known.complete) throw new WaitingError(`Waiting for cluster ${cluster} to be read`, CLUSTER_AGAIN);
     return { ...known, warnings };
   }
 

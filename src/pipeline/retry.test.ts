@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { ClusterUnavailableError } from '../cluster/cluster.ts';
 import { StalledError, WaitingError } from '../core/errors.ts';
 import type { Rollout } from '../core/rollout.ts';
 import { StoreUnavailableError } from '../store/store.ts';
 import { createSite, failingAtFirst, fakeLog, MINUTE, NOON, SECOND, type Site } from './pipeline.fixture.ts';
-import { backoff, createPersist, failureOf, settleFailure } from './retry.ts';
+import { backoff, createPersist, delayAfter, failureOf, settleFailure } from './retry.ts';
 
 describe('the backoff', () => {
   const attempts = fc.nat({ max: 10_000 });
@@ -29,6 +30,16 @@ describe('the backoff', () => {
   it('spreads over half of itself, so that what failed together is not tried again together', () => {
     expect([0, 0.5].map((dice) => backoff(3, () => dice))).toEqual([4000, 6000]);
   });
+});
+
+it('a cluster that says how long to wait is given that time, up to five minutes', () => {
+  const busy = (retryAfter: number | null) =>
+    new ClusterUnavailableError('cluster prod', {
+      ...{ kind: 'busy', what: 'answers 429', detail: null, fix: 'wait', retryAfter },
+    });
+  expect(failureOf(rollout({ attempts: 8 }), busy(1000), NOON).change.dueAt).toBe(NOON + SECOND);
+  expect(delayAfter(busy(3_600_000), 0)).toBe(5 * MINUTE);
+  expect(delayAfter(busy(null), 8)).toBeGreaterThan(MINUTE);
 });
 
 const rollout = (state: Partial<Rollout> = {}): Rollout =>

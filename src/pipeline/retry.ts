@@ -1,5 +1,6 @@
 /** What happens to a rollout whose stage threw: the error's class decides (docs/decisions/0006-errors-decide-the-retry.md). */
 import { randomUUID } from 'node:crypto';
+import { ClusterUnavailableError } from '../cluster/cluster.ts';
 import { messageOf, StalledError, WaitingError } from '../core/errors.ts';
 import type { Rollout } from '../core/rollout.ts';
 import { type RolloutChange, type Store, StoreUnavailableError } from '../store/store.ts';
@@ -19,6 +20,15 @@ const BACKOFF = { first: 1000, longest: 5 * 60_000 };
 export function backoff(attempts: number, random: () => number = Math.random): number {
   const full = Math.min(BACKOFF.first * 2 ** Math.min(attempts, 20), BACKOFF.longest);
   return Math.round(full * (0.5 + random() / 2));
+}
+
+/**
+ * @param attempts failed tries so far
+ * @returns how long to wait before the next one, in milliseconds: what the cluster asks for, if it does
+ */
+export function delayAfter(error: unknown, attempts: number): number {
+  const asked = error instanceof ClusterUnavailableError ? error.problem.retryAfter : null;
+  return asked === null ? backoff(attempts) : Math.min(asked, BACKOFF.longest);
 }
 
 /** Classes that only a mistake in modelhook throws. */
@@ -50,7 +60,7 @@ export function failureOf(rollout: Rollout, error: unknown, now: number): Failur
     return { change: doubts ? { ...told, quiet: true } : told, bug: null };
   }
   const since = waitingSince ?? now;
-  const again = { attempts: attempts + 1, waitingSince: since, dueAt: now + backoff(attempts) };
+  const again = { attempts: attempts + 1, waitingSince: since, dueAt: now + delayAfter(error, attempts) };
   if (isBug(error)) {
     const id = randomUUID();
     const message = `modelhook made a mistake (error ${id}); its log says more under that id, please report it`;

@@ -102,6 +102,22 @@ describe.skipIf(!REAL_KUBECONFIG)(`one rollout from the command line, on a real 
     expect(code).toBe(1);
   });
 
+  it('ends with 1 at once where the namespace is not there, and says how to make it', async () => {
+    const policies = join(folder, 'nowhere.yaml');
+    writeFileSync(
+      policies,
+      policy('nowhere').replace(`namespace: ${NAMESPACE}`, 'namespace: deploying-nowhere'),
+    );
+    const given = model().with(1, policies);
+    const { code, out } = await run(
+      ...['deploy', 'local:ml/nowhere', 'refs/tags/v1', ...given, '--kubeconfig', kubeconfig],
+    );
+    expect(out).toMatch(
+      /^nowhere {2}failed {2}cluster real has no namespace deploying-nowhere; .*kubectl create namespace/,
+    );
+    expect(code).toBe(1);
+  });
+
   it('a diff is what the API server would make of it, and changes nothing', async () => {
     await deploy('good', 'v1');
     const file = join(folder, 'modelhook.yaml');

@@ -142,6 +142,30 @@ describe.skipIf(!REAL_KUBECONFIG)(`what people change, on a real cluster${SKIPPE
     ]);
   });
 
+  it('another version that modelhook deploy has put there stays, and the rollout says so', async () => {
+    const ready = await serve('deployed');
+    const live = await serviceIn(NAMESPACE, 'deployed');
+    const { apiVersion = null, kind = null, metadata, spec } = live;
+    const { labels = null, annotations = null } = Object(metadata);
+    const other = JSON.parse(JSON.stringify({ apiVersion, kind, spec }));
+    Object.assign(other, { metadata: { namespace: NAMESPACE, name: 'deployed', labels, annotations } });
+    Object.assign(other.spec.predictor, { minReplicas: 2, maxReplicas: 2 });
+    Object.assign(other.spec.predictor.annotations, {
+      'modelhook.dev/revision': 'v9',
+      'modelhook.dev/sha': 'b'.repeat(40),
+      'modelhook.dev/spec-hash': 'b'.repeat(16),
+    });
+    await put(other, 'modelhook');
+    const said = await rolloutsOf(site).untilIt('ml/deployed', 'good-1', ({ transitions }) =>
+      transitions.some(({ message }) => message.startsWith('Not put back')),
+    );
+    expect(said.transitions.at(-1)?.message).toMatch(
+      /^Not put back in real: modelhook deploy, or another modelhook, has put v9 \(bbbbbbb\) there/,
+    );
+    expect(said.message).toBe(ready.message);
+    expect(await replicasOf('deployed')).toBe(2);
+  });
+
   it('turning it off in the policy ends it', async () => {
     await serve('left');
     const files = { 'policies/production.yaml': policyThat(false) };

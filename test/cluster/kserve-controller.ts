@@ -74,6 +74,8 @@ export function startKServeController(namespace: string): KServeController {
           report: () => {},
         },
         pace: HASTY,
+        heard: () => {},
+        breaking: () => end.signal,
         pause: (span) => new Promise((resolve) => setTimeout(resolve, span)),
       },
       end.signal,

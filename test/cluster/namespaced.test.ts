@@ -1,5 +1,9 @@
 /** The whole controller where it may see and change single namespaces only, by the rules of deploy/rbac-namespaced.yaml. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { run } from '../../src/cli/program.fixture.ts';
 import { type ControllerSite, makeControllerSite } from '../controller-site.ts';
 import { type KServeController, startKServeController } from './kserve-controller.ts';
 import { REAL_KUBECONFIG, SKIPPED } from './real-cluster.ts';
@@ -19,13 +23,14 @@ const ELSEWHERE = 'namespaced-not';
 
 describe.skipIf(!REAL_KUBECONFIG)(`limited to a namespace of a real cluster${SKIPPED}`, () => {
   const grant = grantOf('modelhook-namespaced', 'rbac-namespaced.yaml', NAMESPACE);
+  let kubeconfig: string;
   let site: ControllerSite;
   let kserve: KServeController;
   let rollouts: Rollouts;
 
   beforeAll(async () => {
     await openNamespaces('kserve', NAMESPACE, ELSEWHERE);
-    const file = await putGrant(grant, [NAMESPACE]);
+    kubeconfig = await putGrant(grant, [NAMESPACE]);
     kserve = startKServeController(NAMESPACE);
     const policies = [
       servingPolicy('good', { namespace: NAMESPACE }),
@@ -35,7 +40,7 @@ describe.skipIf(!REAL_KUBECONFIG)(`limited to a namespace of a real cluster${SKI
     ];
     site = await makeControllerSite({
       policy: policies.join('---\n'),
-      config: { clusters: { real: { kubeconfig: { file }, namespaces: [NAMESPACE] } } },
+      config: { clusters: { real: { kubeconfig: { file: kubeconfig }, namespaces: [NAMESPACE] } } },
     });
     rollouts = rolloutsOf(site);
     await site.makeModels(['ml/iris', 'ml/broken', `ml/${ELSEWHERE}`]);
@@ -58,6 +63,21 @@ describe.skipIf(!REAL_KUBECONFIG)(`limited to a namespace of a real cluster${SKI
     await rollouts.push('ml/broken', 'broken-1');
     const failed = await rollouts.untilPhase('ml/broken', 'broken-1', 'failed');
     expect(failed.message).toMatch(/^broken-predictor-\S+ cannot pull the image/);
+  });
+
+  it('is enough for one rollout from the command line', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'modelhook-namespaced-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const policies = join(folder, 'policies.yaml');
+    const card = join(folder, 'README.md');
+    writeFileSync(policies, servingPolicy('good', { namespace: NAMESPACE }));
+    writeFileSync(card, '---\nlibrary_name: sklearn\n---\n');
+    const model = ['--policies', policies, '--model-card', card, '--sha', 'e'.repeat(40)];
+    const { code, out } = await run(
+      ...['deploy', 'plain:ml/rose', 'refs/tags/good-1', ...model, '--kubeconfig', kubeconfig],
+    );
+    expect(out).toMatch(/^good {2}ready {2}Ready in /);
+    expect(code).toBe(0);
   });
 
   it('says of a namespace that is not its own which are', async () => {

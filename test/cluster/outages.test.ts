@@ -32,16 +32,19 @@ import {
 const NAMESPACE = 'outages';
 const ACCOUNT = 'modelhook-outages';
 const NARROW = 'modelhook-narrow-outages';
-const CLUSTERS = ['near', 'away', 'stale', 'narrow'];
-const MODELS = ['ml/near', 'ml/away', 'ml/late', 'ml/stale', 'ml/narrow'];
+const MUTE = 'modelhook-mute-outages';
+const CLUSTERS = ['near', 'away', 'silent', 'stale', 'narrow', 'mute'];
+const MODELS = ['ml/near', 'ml/away', 'ml/late', 'ml/silent', 'ml/stale', 'ml/narrow', 'ml/mute'];
 
 describe.skipIf(!REAL_KUBECONFIG)(`a real cluster that fails${SKIPPED}`, () => {
   const grant = grantOf(ACCOUNT);
   const narrow = grantOf(NARROW);
+  const mute = grantOf(MUTE);
   let site: ControllerSite;
   let kserve: KServeController;
   let rollouts: Rollouts;
   let away: Way;
+  let silent: Way;
   let stale: Way;
   /** Of the cluster `stale`. */
   let kubeconfig: string;
@@ -50,21 +53,26 @@ describe.skipIf(!REAL_KUBECONFIG)(`a real cluster that fails${SKIPPED}`, () => {
     await openNamespaces('kserve', NAMESPACE);
     const near = await putGrant(grant);
     const whole = await putGrant(narrow);
-    await put(withoutPods(narrow.documents));
-    [away, stale] = [await openWay(), await openWay()];
+    await put(without(narrow.documents, 'resources', 'pods'));
+    const muted = await putGrant(mute);
+    await put(without(mute.documents, 'verbs', 'patch'));
+    [away, silent, stale] = [await openWay(), await openWay(), await openWay()];
     await put(secret('first'));
     kubeconfig = kubeconfigFor(await tokenOf(ACCOUNT, ACCOUNT, 'first'), stale.server);
     const files = {
       near,
       away: kubeconfigFor(await tokenOf(ACCOUNT, ACCOUNT), away.server),
+      silent: kubeconfigFor(await tokenOf(ACCOUNT, ACCOUNT), silent.server),
       stale: kubeconfig,
       narrow: whole,
+      mute: muted,
     };
     kserve = startKServeController(NAMESPACE);
     site = await makeControllerSite({
-      policy: CLUSTERS.map((cluster) => servingPolicy(cluster, { namespace: NAMESPACE, cluster })).join(
-        '---\n',
-      ),
+      policy: CLUSTERS.map((cluster) => servingPolicy(cluster, { namespace: NAMESPACE, cluster }))
+        .join('---\n')
+        // Longer than a cluster may be silent before it is asked whether it is there.
+        .replaceAll('invalidSpec: 1s', 'invalidSpec: 20s'),
       config: {
         clusters: Object.fromEntries(
           Object.entries(files).map(([name, file]) => [name, { kubeconfig: { file } }]),
@@ -77,9 +85,9 @@ describe.skipIf(!REAL_KUBECONFIG)(`a real cluster that fails${SKIPPED}`, () => {
   });
   afterAll(async () => {
     await site.remove();
-    await Promise.all([away.cut(), stale.cut()]);
+    await Promise.all([away.cut(), silent.cut(), stale.cut()]);
     await kserve.stop();
-    for (const each of [grant, narrow]) await removeGrant(each);
+    for (const each of [grant, narrow, mute]) await removeGrant(each);
     await removeNamespace(NAMESPACE);
   });
 
@@ -123,6 +131,27 @@ describe.skipIf(!REAL_KUBECONFIG)(`a real cluster that fails${SKIPPED}`, () => {
     await rollouts.untilPhase('ml/late', 'away-1', 'ready');
   });
 
+  it.concurrent('by vanishing without a word is judged by nothing that may be old', async () => {
+    kserve.faults.set('silent', {
+      kind: 'invalidSpec',
+      reason: 'RuntimeNotRecognized',
+      message: 'no runtime',
+    });
+    const sha = await rollouts.push('ml/silent', 'silent-1');
+    await rollouts.untilSaid('ml/silent', 'silent-1', /KServe does not accept the spec yet/);
+    silent.hold();
+    // By what was seen last, this is a failure as soon as the grace ends.
+    serve('silent');
+    const cut = await rollouts.untilSaid('ml/silent', 'silent-1', /gives no answer in time|kserve-sklearn/);
+    expect(cut).toMatchObject({ phase: 'delivered' });
+    expect(cut.message).toMatch(/^cluster silent gives no answer in time since \d\d:\d\d UTC; check that/);
+    await silent.cut();
+    await silent.mend();
+    const ready = await rollouts.untilPhase('ml/silent', 'silent-1', 'ready');
+    await rollouts.untilStatus('ml/silent', ready, `success\t${ready.message}`);
+    expect(told('silent', sha, 'silent').filter((line) => !/^(pending|success): /.test(line))).toEqual([]);
+  });
+
   it.concurrent('by refusing credentials says so, and goes on with new ones', async () => {
     await waiting('stale', 'stale');
     await remove(secret('first'));
@@ -153,6 +182,20 @@ describe.skipIf(!REAL_KUBECONFIG)(`a real cluster that fails${SKIPPED}`, () => {
     for (const document of narrow.documents) await put(document);
     await rollouts.untilPhase('ml/narrow', 'narrow-1', 'ready');
   });
+
+  it.concurrent('by forbidding to apply says so at once, and goes on by itself once it is granted', async () => {
+    await rollouts.push('ml/mute', 'mute-1');
+    const waiting = await rollouts.untilSaid('ml/mute', 'mute-1', /forbids/);
+    expect(waiting).toMatchObject({ phase: 'pending' });
+    expect(waiting.message).toMatch(
+      new RegExp(
+        `^Waiting: cluster mute forbids user "system:serviceaccount:${MUTE}:${MUTE}" to apply \\S+ mute in namespace ${NAMESPACE}; apply the rules of deploy/rbac.yaml`,
+      ),
+    );
+    await rollouts.untilStatus('ml/mute', waiting, `pending\t${waiting.message.slice(0, 60)}`);
+    for (const document of mute.documents) await put(document);
+    await rollouts.untilPhase('ml/mute', 'mute-1', 'ready');
+  });
 });
 
 const secret = (name: string): JsonObject => ({
@@ -161,15 +204,13 @@ const secret = (name: string): JsonObject => ({
   metadata: { name, namespace: ACCOUNT },
 });
 
-/** @returns the ClusterRole of a grant, less what it grants of pods */
-function withoutPods(documents: readonly JsonObject[]): JsonObject {
+/** @returns the ClusterRole of a grant, less one thing that it grants */
+function without(documents: readonly JsonObject[], part: 'resources' | 'verbs', lost: string): JsonObject {
   const role = documents.find(({ kind }) => kind === 'ClusterRole') ?? {};
   const rules = itemsIn(role, 'rules').map((rule) => {
-    const resources = valueAt(rule, ['resources']);
-    return {
-      ...(rule as JsonObject),
-      resources: (Array.isArray(resources) ? resources : []).filter((resource) => resource !== 'pods'),
-    };
+    const granted = valueAt(rule, [part]);
+    const left = (Array.isArray(granted) ? granted : []).filter((each) => each !== lost);
+    return { ...(rule as JsonObject), [part]: left };
   });
   return { ...role, rules };
 }

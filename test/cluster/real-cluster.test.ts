@@ -180,9 +180,9 @@ describe.skipIf(!REAL_KUBECONFIG)(`a real cluster${SKIPPED}`, () => {
     const error = await make()
       .applier.apply(service('iris', {}, 'nowhere'), { dryRun: true, force: false })
       .catch((thrown) => thrown);
-    expect(error).toBeInstanceOf(StalledError);
+    expect(error).toBeInstanceOf(ClusterUnavailableError);
     expect(error.message).toBe(
-      'namespace nowhere does not exist in cluster real; make it, with what belongs in it: kubectl create namespace nowhere',
+      'cluster real has no namespace nowhere; make it, with what belongs in it: kubectl create namespace nowhere',
     );
   });
 
@@ -317,10 +317,7 @@ describe.skipIf(!REAL_KUBECONFIG)(`a real cluster${SKIPPED}`, () => {
         apiVersion: 'v1',
         kind: 'ConfigMap',
         metadata: { name: 'inferenceservice-config', namespace: 'kserve' },
-        data: {
-          deploy: '{"defaultDeploymentMode": "Standard"}',
-          ingress: '{"ingressDomain": "models.example.com"}',
-        },
+        data: { deploy: '{"defaultDeploymentMode": "Standard"}' },
       }),
     );
     await put(
@@ -339,7 +336,7 @@ describe.skipIf(!REAL_KUBECONFIG)(`a real cluster${SKIPPED}`, () => {
     await until(watch, () => known().complete && (known().runtimes?.runtimes.length ?? 0) > 0);
     expect(known()).toMatchObject({
       kserveVersion: 'v0.20.0',
-      settings: { defaultDeploymentMode: 'Standard', ingressDomain: 'models.example.com' },
+      settings: { defaultDeploymentMode: 'Standard' },
       knative: false,
       warnings: [],
     });

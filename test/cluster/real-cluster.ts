@@ -121,6 +121,8 @@ export function writeKubeconfig(file: string, token: string, server = SERVER): s
 export interface Way {
   server: string;
   cut(): Promise<void>;
+  /** Swallows what goes either way, and breaks nothing, until {@link cut}: as a network does that drops packets. */
+  hold(): void;
   mend(): Promise<void>;
 }
 
@@ -128,12 +130,15 @@ export async function openWay(): Promise<Way> {
   const { hostname, port } = new URL(SERVER);
   const sockets = new Set<Socket>();
   let way: Server;
+  let isHeld = false;
   const listen = async (at: number): Promise<number> => {
     way = createServer((socket) => {
       const there = connect(Number(port), hostname);
       for (const [from, to] of [[socket, there] as const, [there, socket] as const]) {
         sockets.add(from);
-        from.pipe(to);
+        from.on('data', (chunk) => {
+          if (!isHeld) to.write(chunk);
+        });
         from.on('error', () => to.destroy());
         from.on('close', () => {
           sockets.delete(from);
@@ -149,10 +154,14 @@ export async function openWay(): Promise<Way> {
   return {
     server: `https://127.0.0.1:${at}`,
     cut: async () => {
+      isHeld = false;
       const closed = once(way, 'close');
       way.close();
       for (const socket of sockets) socket.destroy();
       await closed;
+    },
+    hold: () => {
+      isHeld = true;
     },
     mend: async () => {
       await listen(at);
