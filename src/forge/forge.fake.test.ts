@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { describeForge, type ForgeHarness } from './contract.ts';
 import { FakeForge } from './forge.fake.ts';
 import { describePullRequests } from './pull-request-contract.ts';
+import { describeReviews } from './review-contract.ts';
 
 const makeHarness = async (): Promise<ForgeHarness> => {
   const forge = new FakeForge('fake', ['first-secret', 'second-secret']);
@@ -46,6 +47,39 @@ describePullRequests('pull requests of the fake forge', async () => {
     openFromFork: async (head) =>
       pullRequests.openFromFork(repository, { head, base: 'main', title: 'mine', text: '' }).number,
     commentsOf: async (number) => pullRequests.commentsOf(repository, number),
+    end: async () => {},
+  };
+});
+
+describeReviews('reviews of the fake forge', async () => {
+  const forge = new FakeForge('fake');
+  const repository = forge.create('platform/policies');
+  const { reviews, statuses } = forge;
+  let made = 0;
+  const change = () => {
+    made += 1;
+    return forge.commit(repository, { 'policy.yaml': `${made}` }, `change-${made}`);
+  };
+  return {
+    reviews,
+    restarted: () => reviews,
+    statuses,
+    repository,
+    absent: 'fake:platform/none',
+    open: async (from, base, title) => {
+      const proposal = { head: change(), base, isFork: from === 'fork' };
+      return reviews.open(repository, title === undefined ? proposal : { ...proposal, title });
+    },
+    forcePush: async (number) => {
+      const head = change();
+      reviews.push(repository, number, head);
+      return head;
+    },
+    retarget: async (number, base) => reviews.retarget(repository, number, base),
+    close: async (number) => reviews.close(repository, number),
+    comment: async (number, text) => reviews.comment(repository, number, text),
+    commentsOf: async (number) => reviews.commentsOf(repository, number).map(({ text }) => text),
+    removeComment: async (number, text) => reviews.removeComment(repository, number, text),
     end: async () => {},
   };
 });

@@ -19,6 +19,7 @@ import {
   type WebhookScope,
 } from './forge.ts';
 import { FakePullRequests } from './pull-requests.fake.ts';
+import { FakeReviews } from './reviews.fake.ts';
 
 type Files = Readonly<Record<string, string | Uint8Array>>;
 type Statuses = Map<string, CommitStatus>;
@@ -40,6 +41,7 @@ export class FakeForge implements Forge {
   /** Thrown by everything but webhooks while it is set: the forge is down. */
   down: Error | null = null;
   readonly pullRequests = new FakePullRequests((repository) => this.#repositories.has(repository));
+  readonly reviews = new FakeReviews((repository) => this.#repositories.has(repository));
   readonly administration = new FakeAdministration((path) => this.#find(`${this.name}:${path}`));
   /** Former ids, and what they are now: what a rename leaves behind on the forge. */
   readonly #renamed = new Map<string, string>();

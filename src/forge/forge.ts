@@ -9,6 +9,8 @@ export interface Forge {
   readonly statuses: StatusWriter;
   /** null: the forge has none, as a plain Git server. */
   readonly pullRequests: PullRequests | null;
+  /** null: the forge has no pull requests. */
+  readonly reviews: Reviews | null;
   /** What an administrator asks of it from the command line. */
   readonly administration: ForgeAdministration;
 }
@@ -164,6 +166,43 @@ export interface PullRequests {
   ): Promise<void>;
   /** Adds a comment, Markdown. */
   comment(repository: string, number: number, text: string): Promise<void>;
+}
+
+/** An open pull request, or merge request, that is reviewed: from the repository itself or from a fork. */
+export interface ReviewRequest {
+  /** How its API and its people number it. */
+  number: number;
+  /** As people write it: `#12` or `!12`. */
+  label: string;
+  /** Its page. */
+  url: string;
+  title: string;
+  /** The commit at its head. */
+  head: string;
+  /** What Git fetches from the repository it goes to, a fork's too: `refs/pull/12/head`, `refs/merge-requests/12/head`. */
+  headRef: string;
+  /** The ref that a status on the head is written for: its branch, and of a fork's request the `headRef`. */
+  statusRef: string;
+}
+
+/** What reviews need of a forge's pull requests. Errors are those of `PullRequests`. */
+export interface Reviews {
+  /** Characters of a comment above which the forge, or this adapter, cuts. */
+  readonly commentLimit: number;
+  /**
+   * All open ones into a branch, forks' and drafts too.
+   * @param base the branch, without `refs/heads/`
+   * @returns none where the repository has pull requests switched off
+   */
+  listOpen(repository: string, base: string): Promise<ReviewRequest[]>;
+  /**
+   * Makes the one comment of ours on a request say this: that which our own user wrote and which begins with the marker is
+   * edited where its text differs, and else one is added. Nobody else's is touched. Of one request, calls wait for each other.
+   * @param text Markdown that begins with the marker, an HTML comment
+   */
+  keepComment(repository: string, number: number, text: string): Promise<void>;
+  /** @returns the page of the repository's files at a commit, to which `/<path>#L<line>` is added */
+  filesUrl(repository: string, sha: string): string;
 }
 
 /** Where a webhook is: a repository, or a group or organisation for all it has. */

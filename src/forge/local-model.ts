@@ -38,6 +38,7 @@ export function createLocalModel({ repository, sha, projectId, modelCard }: Loca
     },
     statuses: SILENT,
     pullRequests: null,
+    reviews: null,
     administration: { registerWebhook: beyond, examine: beyond },
   };
 }
@@ -51,5 +52,6 @@ export const withoutStatuses = (forge: Forge): Forge => ({
   repositories: forge.repositories,
   statuses: SILENT,
   pullRequests: forge.pullRequests,
+  reviews: forge.reviews,
   administration: forge.administration,
 });

@@ -75,6 +75,12 @@ export class ObjectStore {
     return entries.sort((a, b) => (a.path < b.path ? -1 : 1));
   }
 
+  /** Takes an object from another repository. */
+  take(sha: string, from: ObjectStore): void {
+    const object = from.get(sha);
+    if (object) this.#put(sha, object);
+  }
+
   #put(sha: string, object: GitObject): string {
     this.#objects.set(sha, object);
     return sha;

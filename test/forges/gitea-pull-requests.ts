@@ -1,5 +1,6 @@
 /** Pull requests of the stand-in for Gitea, as its API shows and changes them. */
-import { NOT_FOUND, Refusal } from './gitea-refusal.ts';
+import type { ObjectStore } from './gitea-objects.ts';
+import { idOf, NOT_FOUND, Refusal } from './gitea-refusal.ts';
 
 /** The repository it is in, or comes from. */
 interface Home {
@@ -7,6 +8,7 @@ interface Home {
   readonly path: string;
   readonly archived: boolean;
   readonly refs: ReadonlyMap<string, string>;
+  readonly objects: ObjectStore;
   commit(branch: string, files: Readonly<Record<string, string>>): string;
 }
 
@@ -21,7 +23,16 @@ interface Kept {
   /** The repository of the branch; null: it is gone. */
   from: Home | null;
   base: string;
-  comments: string[];
+  comments: Comment[];
+  /** What the repository has of it under refs/pull. */
+  sha: string;
+}
+
+interface Comment {
+  id: number;
+  body: string;
+  /** null: that account is gone. */
+  user: { id: number; login: string } | null;
 }
 
 /** What a request's body may say. */
@@ -38,6 +49,7 @@ const TITLE_LIMIT = 255;
 export class PullRequestList {
   readonly #repository: Home;
   readonly #kept: Kept[] = [];
+  #comments = 0;
 
   constructor(repository: Home) {
     this.#repository = repository;
@@ -58,8 +70,8 @@ export class PullRequestList {
   }
 
   /** Somebody proposes a fork's branch. @returns its number */
-  openFrom(fork: Home, head: string): number {
-    return this.#add({ head, base: 'main', title: 'From a fork' }, fork, 'stranger').number;
+  openFrom(fork: Home, head: string, base = 'main', title = 'From a fork'): number {
+    return this.#add({ head, base, title }, fork, 'stranger').number;
   }
 
   /** What is left when the fork is removed. */
@@ -69,7 +81,25 @@ export class PullRequestList {
   }
 
   commentsOf(number: number): readonly string[] {
-    return this.#find(number).comments;
+    return this.#find(number).comments.map(({ body }) => body);
+  }
+
+  /** @param login null: somebody whose account is gone */
+  addComment(number: number, body: string, login: string | null): Comment {
+    this.#comments += 1;
+    const user = login === null ? null : { id: idOf(login), login };
+    const comment = { id: this.#comments, body, user };
+    this.#find(number).comments.push(comment);
+    return comment;
+  }
+
+  removeComment(number: number, body: string): void {
+    const pull = this.#find(number);
+    pull.comments = pull.comments.filter((each) => each.body !== body);
+  }
+
+  retarget(number: number, base: string): void {
+    this.#find(number).base = base;
   }
 
   // What the API does.
@@ -115,13 +145,37 @@ export class PullRequestList {
     return this.#shown(pull);
   }
 
-  comment(number: number, body: string | undefined): unknown {
-    if (this.#repository.archived) throw new Refusal(423, `${this.#repository.path} is archived`);
+  /** All of them, whatever page is asked for. */
+  listComments(number: number): unknown[] {
     const pull = this.#kept[number - 1];
     if (!pull) throw new Refusal(500, '');
+    return pull.comments;
+  }
+
+  comment(number: number, body: string | undefined, login: string): unknown {
+    if (this.#repository.archived) throw new Refusal(423, `${this.#repository.path} is archived`);
+    if (!this.#kept[number - 1]) throw new Refusal(500, '');
     if (!body) throw new Refusal(422, '[Body]: Required');
-    pull.comments.push(body);
-    return { id: pull.comments.length, body };
+    return this.addComment(number, body, login);
+  }
+
+  getComment(id: number): unknown {
+    return this.#findComment(id);
+  }
+
+  /** Who may write may edit anybody's. */
+  editComment(id: number, body: string | undefined, login: string, mayWrite: boolean): unknown {
+    if (this.#repository.archived) throw new Refusal(423, `${this.#repository.path} is archived`);
+    const comment = this.#findComment(id);
+    if (comment.user?.login !== login && !mayWrite) throw new Refusal(403, '');
+    comment.body = body ?? '';
+    return comment;
+  }
+
+  #findComment(id: number): Comment {
+    const found = this.#kept.flatMap(({ comments }) => comments).find((each) => each.id === id);
+    if (!found) throw NOT_FOUND;
+    return found;
   }
 
   #add(form: PullRequestForm, from: Home, poster: string): Kept {
@@ -138,8 +192,10 @@ export class PullRequestList {
       from,
       base,
       comments: [],
+      sha: '',
     };
     this.#kept.push(pull);
+    this.#fetch(pull);
     return pull;
   }
 
@@ -147,6 +203,14 @@ export class PullRequestList {
     const found = this.#kept[number - 1];
     if (!found) throw NOT_FOUND;
     return found;
+  }
+
+  /** What is pushed to its branch, in a fork too, comes into the repository. */
+  #fetch(pull: Kept): void {
+    const sha = pull.from?.refs.get(`refs/heads/${pull.head}`);
+    if (!pull.from || sha === undefined) return;
+    pull.sha = sha;
+    this.#repository.objects.take(sha, pull.from.objects);
   }
 
   #hasBranch = ({ from, head }: Kept): boolean => from?.refs.has(`refs/heads/${head}`) ?? false;
@@ -158,7 +222,8 @@ export class PullRequestList {
   }
 
   #shown(pull: Kept): unknown {
-    const { number, title, body, mergeCommit, head, from, base } = pull;
+    this.#fetch(pull);
+    const { number, title, body, mergeCommit, head, from, base, sha } = pull;
     const { id, path } = this.#repository;
     return {
       number,
@@ -171,6 +236,7 @@ export class PullRequestList {
       head: {
         label: head,
         ref: this.#hasBranch(pull) ? head : `refs/pull/${number}/head`,
+        sha,
         repo_id: from?.id ?? -1,
       },
       base: { label: base, ref: base, repo_id: id },

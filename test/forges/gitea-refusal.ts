@@ -23,6 +23,8 @@ export const TOKENS = {
   /** Of somebody who owns the organisations, too. */
   owner: 'token-of-an-owner',
   writer: 'token-of-a-writer',
+  /** Who may say whose it is, too. */
+  reviewer: 'token-of-a-reviewer',
   /** Without the scope to write. */
   reader: 'token-of-a-reader',
   /** Without the scope to comment. */
@@ -48,12 +50,17 @@ export const ACCOUNTS: Readonly<Record<string, Account>> = {
     role: 'admin',
   },
   [TOKENS.writer]: { login: 'modelhook', scopes: REPOSITORY, role: 'write' },
+  [TOKENS.reviewer]: { login: 'modelhook', scopes: [...REPOSITORY, 'read:user'], role: 'write' },
   [TOKENS.reader]: { login: 'modelhook', scopes: ['read:repository'], role: 'write' },
   [TOKENS.silent]: { login: 'modelhook', scopes: ['write:repository'], role: 'write' },
   [TOKENS.visitor]: { login: 'vera', scopes: [...REPOSITORY, 'write:organization'], role: 'read' },
   [TOKENS.stranger]: { login: 'sven', scopes: REPOSITORY, role: 'none' },
   [TOKENS.misfit]: { login: 'mia', scopes: ['write:user'], role: 'write' },
 };
+
+/** The number of a user; 0 of one without a token. */
+export const idOf = (login: string): number =>
+  [...new Set(Object.values(ACCOUNTS).map((each) => each.login))].indexOf(login) + 1;
 
 /** @throws Refusal where the token lacks the scope, in Gitea's words: they tell those it has */
 export function requireScope({ scopes }: Account, category: string, method: string): void {

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { json as readJson } from 'node:stream/consumers';
 import { type HookForm, HookList } from './gitea-hooks.ts';
 import type { PullRequestForm } from './gitea-pull-requests.ts';
-import { ACCOUNTS, type Account, NOT_FOUND, Refusal, requireScope } from './gitea-refusal.ts';
+import { ACCOUNTS, type Account, idOf, NOT_FOUND, Refusal, requireScope } from './gitea-refusal.ts';
 import {
   branchesOf,
   GiteaRepository,
@@ -154,7 +154,7 @@ export class GiteaServer {
     if (account === null) throw NOT_FOUND;
     if (path === 'user') {
       requireScope(account, 'user', method);
-      return { login: account.login };
+      return { id: idOf(account.login), login: account.login };
     }
     const [kind = '', first = '', second = '', ...rest] = path.split('/');
     if (kind === 'orgs')
@@ -213,9 +213,8 @@ export class GiteaServer {
         if (!hasPullRequests) throw NOT_FOUND;
         return pulls(repository, method, Number(number), query, body, account, may('write'));
       case 'issues':
-        if (number === 'comments') throw archived ? new Refusal(423, `${path} is archived`) : NOT_FOUND;
-        if (!hasPullRequests || rest[0] !== 'comments') throw NOT_FOUND;
-        return repository.pullRequests.comment(Number(number), (body as { body?: string }).body);
+        if (!hasPullRequests || (number !== 'comments' && rest[0] !== 'comments')) throw NOT_FOUND;
+        return comments(repository, method, below, body as { body?: string }, account, may('write'));
       default:
         if (method === 'GET') return readRepository(repository, below, query, this.url);
         if (!may('write')) throw new Refusal(403, 'user should have a permission to write to a repo');
@@ -262,6 +261,26 @@ function hooks(
   if (method === 'GET') return paged(list.list(), query, pageSize);
   if (method === 'POST') return list.add(body as HookForm);
   return method === 'PATCH' ? list.edit(id, body as HookForm) : list.remove(id);
+}
+
+/** @param below such as `issues/7/comments` or `issues/comments/99` */
+function comments(
+  { pullRequests }: GiteaRepository,
+  method: string,
+  below: string,
+  form: { body?: string },
+  { login }: Account,
+  mayWrite: boolean,
+): unknown {
+  const one = /^issues\/comments\/(\d+)$/.exec(below)?.[1];
+  const number = Number(/^issues\/(\d+)/.exec(below)?.[1] ?? 0);
+  if (one !== undefined)
+    return method === 'GET'
+      ? pullRequests.getComment(Number(one))
+      : pullRequests.editComment(Number(one), form.body, login, mayWrite);
+  if (method === 'POST') return pullRequests.comment(number, form.body, login);
+  const all = pullRequests.listComments(number);
+  return { items: all, total: all.length };
 }
 
 function pulls(

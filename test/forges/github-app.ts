@@ -44,7 +44,7 @@ export function answerApp(
     suspended_at: app.suspended ? new Date(app.now()).toISOString() : null,
   }));
   const answers: Record<string, unknown> = {
-    '/app': { name: 'modelhook of ml', events: app.hook?.events ?? [] },
+    '/app': { name: 'modelhook of ml', slug: 'modelhook-of-ml', events: app.hook?.events ?? [] },
     '/app/installations': installations,
     '/app/hook/config': app.hook?.config ?? { content_type: 'form', insecure_ssl: '0' },
     '/app/hook/deliveries': app.hook?.deliveries ?? [],

@@ -29,9 +29,23 @@ export interface Pull {
   merge_commit_sha: string | null;
   title: string;
   body: string | null;
-  head: { ref: string; repo: { id: number } | null };
+  draft: boolean;
+  /** The newest commit, also where it is in a fork. */
+  head: { ref: string; sha: string; repo: { id: number } | null };
   base: { ref: string; repo: { id: number } };
-  comments: string[];
+  comments: Comment[];
+}
+
+export interface User {
+  id: number;
+  login: string;
+}
+
+export interface Comment {
+  id: number;
+  body: string;
+  /** null: that account is gone. */
+  user: User | null;
 }
 
 export interface HookConfig {
@@ -72,6 +86,11 @@ export interface Reply {
   body?: unknown;
   headers?: Record<string, string>;
 }
+
+/** Whose a token is. */
+export const ADA: User = { id: 101, login: 'ada' };
+/** By whom an App writes. */
+export const BOT: User = { id: 900, login: 'modelhook-of-ml[bot]' };
 
 export type Page = (items: unknown[]) => Reply;
 

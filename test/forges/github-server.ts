@@ -10,6 +10,7 @@ import { contentsOf } from './github-contents.ts';
 import { answerHooks } from './github-hooks.ts';
 import { answerPulls } from './github-pulls.ts';
 import {
+  ADA,
   archivedReply,
   denied,
   type Entry,
@@ -296,7 +297,7 @@ function userOf({ classic, scopes, ends, installation }: Grant): Reply {
   if (installation !== undefined) return refusal(403, 'Resource not accessible by integration');
   return {
     status: 200,
-    body: { login: 'ada' },
+    body: ADA,
     headers: {
       ...((classic || scopes !== undefined) && { 'x-oauth-scopes': scopes ?? 'repo' }),
       ...(ends !== undefined && { 'github-authentication-token-expiration': ends }),

@@ -24,6 +24,9 @@ interface MergeRequest {
 interface Note {
   id: number;
   body: string;
+  /** Whether GitLab wrote it of itself. */
+  system: boolean;
+  author: { id: number };
 }
 
 /** What people may write into a text, one a line, and the state it leads to. */
@@ -60,6 +63,31 @@ export class MergeRequestList {
       .iid;
   }
 
+  /** Somebody opens one whose head is this commit. @param from its project; another than this one is a fork */
+  openAt(sha: string, source_branch: string, target_branch: string, title: string, from: number): number {
+    const made = this.#add({
+      source_branch,
+      target_branch,
+      title,
+      description: null,
+      source_project_id: from,
+    });
+    made.sha = sha;
+    return made.iid;
+  }
+
+  change(iid: number, changes: Partial<Pick<MergeRequest, 'sha' | 'target_branch'>>): void {
+    Object.assign(this.#of(iid), changes);
+  }
+
+  /** @param author the number of the user */
+  addNote(iid: number, body: string, author: number, system = false): Note {
+    const notes = this.notes.get(iid) ?? [];
+    const note = { id: (notes.at(-1)?.id ?? iid * 10_000) + 1, body, system, author: { id: author } };
+    this.notes.set(iid, [...notes, note]);
+    return note;
+  }
+
   #of(iid: number): MergeRequest {
     const found = this.all.find((each) => each.iid === iid);
     if (!found) throw new Error(`no merge request !${iid}`);
@@ -91,13 +119,22 @@ export class MergeRequestList {
 
   // The API.
 
-  /** @param rest below `merge_requests`; the whole list is the caller's to cut into pages */
-  answer(method: string, rest: readonly string[], sent: Readonly<Record<string, unknown>>): Reply {
-    const [number, notes] = rest;
+  /**
+   * @param rest below `merge_requests`; whole lists are the caller's to cut into pages
+   * @param user the number of who asks
+   */
+  answer(
+    method: string,
+    rest: readonly string[],
+    sent: Readonly<Record<string, unknown>>,
+    user: number,
+  ): Reply {
+    const [number, notes, note] = rest;
     if (number === undefined) return this.#post(sent);
     const found = this.all.find(({ iid }) => String(iid) === number);
     if (!found) return notFound('Merge Request');
-    if (notes === 'notes' && method === 'POST') return this.#comment(found, sent);
+    if (notes === 'notes' && note !== undefined) return this.#note(found, note, method, sent, user);
+    if (notes === 'notes' && method === 'POST') return this.#comment(found, sent, user);
     if (notes !== undefined) return notFound('');
     if (method === 'PUT') return this.#put(found, sent);
     return { status: 200, body: found };
@@ -154,13 +191,26 @@ export class MergeRequestList {
     return { status: 200, body: found };
   }
 
-  #comment(found: MergeRequest, { body }: Readonly<Record<string, unknown>>): Reply {
+  #comment(found: MergeRequest, { body }: Readonly<Record<string, unknown>>, user: number): Reply {
     const text = this.#obey(found, String(body));
     if (text === '') return { status: 202, body: { commands_changes: {} } };
-    const notes = this.notes.get(found.iid) ?? [];
-    const note = { id: found.iid * 1000 + notes.length + 1, body: text };
-    this.notes.set(found.iid, [...notes, note]);
-    return { status: 201, body: note };
+    return { status: 201, body: this.addNote(found.iid, text, user) };
+  }
+
+  #note(
+    found: MergeRequest,
+    id: string,
+    method: string,
+    { body }: Readonly<Record<string, unknown>>,
+    user: number,
+  ): Reply {
+    const note = this.notes.get(found.iid)?.find((each) => String(each.id) === id);
+    if (!note) return notFound('Note');
+    if (method === 'GET') return { status: 200, body: note };
+    if (method !== 'PUT') return message(405, '405 Method Not Allowed');
+    if (note.author.id !== user) return message(403, '403 Forbidden');
+    note.body = this.#obey(found, String(body));
+    return { status: 200, body: note };
   }
 
   #describe(found: MergeRequest, text: unknown): void {

@@ -159,8 +159,13 @@ export class GitLabServer {
     }
   }
 
+  /** The number of a user who has a token. */
+  idOf(user: string): number {
+    return [...this.tokens.values()].findIndex((each) => each.user === user) + 1;
+  }
+
   #about({ user, isBot = false, isAdmin, scope, expiresAt }: Grant, what: string): Reply {
-    const id = [...this.tokens.values()].findIndex((each) => each.user === user) + 1;
+    const id = this.idOf(user);
     const shown = { id, username: user, bot: isBot, ...(isAdmin && { is_admin: true }) };
     if (what === 'user') return { status: 200, body: shown };
     if (what === 'personal_access_tokens/self' && this.tellsTokens)
@@ -217,8 +222,17 @@ export class GitLabServer {
     const refusal = refusalOf(grant, method, method === 'GET' ? 'Reporter' : 'Developer');
     if (refusal) return refusal;
     if (!project.hasMergeRequests || (project.archived && method !== 'GET')) return forbidden();
-    if (method !== 'GET' || rest.length > 0) return project.mergeRequests.answer(method, rest, sent);
-    const all = project.mergeRequests.all.filter(({ state }) => state === (query.get('state') ?? state));
+    const isListOfNotes = method === 'GET' && rest.length === 2 && rest[1] === 'notes';
+    if ((method !== 'GET' || rest.length > 0) && !isListOfNotes)
+      return project.mergeRequests.answer(method, rest, sent, this.idOf(grant.user));
+    const { mergeRequests } = project;
+    const all: object[] = isListOfNotes
+      ? (mergeRequests.notes.get(Number(rest[0])) ?? [])
+      : mergeRequests.all
+          .filter(({ state }) => state === (query.get('state') ?? state))
+          .filter(({ target_branch }) => target_branch === (query.get('target_branch') ?? target_branch));
+    if (isListOfNotes && !mergeRequests.all.some(({ iid }) => String(iid) === rest[0]))
+      return notFound('Merge Request');
     return this.#page(query.get('sort') === 'asc' ? all : all.toReversed(), question);
   }
 

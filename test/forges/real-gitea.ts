@@ -104,10 +104,25 @@ export class RealRepository {
   }
 
   async push(...refspecs: string[]): Promise<void> {
+    await this.pushTo(this.path, ...refspecs);
+  }
+
+  /** @param path of another repository, such as a fork */
+  async pushTo(path: string, ...refspecs: string[]): Promise<void> {
+    await this.#git('push', path, refspecs);
+  }
+
+  /** @returns what a ref of it points to; undefined where there is none */
+  async remoteRef(ref: string): Promise<string | undefined> {
+    const found = await this.#git('ls-remote', this.path, [ref]);
+    return found.split('\t')[0] || undefined;
+  }
+
+  async #git(command: string, path: string, refs: string[]): Promise<string> {
     const { username, token, url } = this.#access;
     const basic = Buffer.from(`${username}:${token}`).toString('base64');
-    const args = ['push', '--quiet', '--', `${url}/${this.path}.git`, ...refspecs];
-    await run('git', args, {
+    const args = [command, '--quiet', '--', `${url}/${path}.git`, ...refs];
+    const { stdout } = await run('git', args, {
       env: {
         ...CLEAN_GIT,
         GIT_DIR: this.local.dir,
@@ -117,6 +132,7 @@ export class RealRepository {
         GIT_CONFIG_VALUE_1: `Authorization: Basic ${basic}`,
       },
     });
+    return stdout;
   }
 
   async commit(branch: string, files: Readonly<Record<string, string | Uint8Array>>): Promise<string> {

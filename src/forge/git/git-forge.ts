@@ -24,6 +24,7 @@ export function createGitForge({ name, access, webhookSecrets, cache, now }: Git
     webhooks: createGitWebhooks(name, webhookSecrets),
     repositories: createGitRepositories(server),
     pullRequests: null,
+    reviews: null,
     administration: createGitAdministration(access, webhookSecrets),
     statuses: createGitStatuses(server, now),
   };

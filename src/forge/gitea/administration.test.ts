@@ -194,8 +194,11 @@ describe('a look', () => {
   });
 
   it.each<[string, RepositoryUse['use'], Finding['state'], string]>([
-    [TOKENS.visitor, 'policies', 'good', ''],
-    [TOKENS.reader, 'policies', 'good', ''],
+    [TOKENS.visitor, 'policies', 'fault', 'write access'],
+    [TOKENS.reader, 'policies', 'fault', 'the scope write:repository'],
+    [TOKENS.silent, 'policies', 'fault', 'the scope write:issue'],
+    [TOKENS.writer, 'policies', 'fault', 'the scope read:user'],
+    [TOKENS.reviewer, 'policies', 'good', ''],
     [TOKENS.visitor, 'model', 'fault', 'write access'],
     [TOKENS.reader, 'model', 'fault', 'the scope write:repository'],
     [TOKENS.silent, 'model', 'good', ''],
@@ -247,7 +250,9 @@ describe('a look', () => {
 
   it('takes one that tells all beside one that does not', async () => {
     model.hooks.add(hook({ active: false }));
-    model.hooks.add(hook({ events: ['push', 'delete', 'pull_request_only'], branch_filter: '*' }));
+    model.hooks.add(
+      hook({ events: ['push', 'delete', 'pull_request_only', 'pull_request_sync'], branch_filter: '*' }),
+    );
     expect(states(await webhookOf())).toBe('good');
   });
 

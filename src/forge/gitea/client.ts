@@ -66,8 +66,14 @@ export interface GiteaClient {
    * Reads one page of a list of a repository, or of anything.
    * @param path below the API's base, encoded
    * @param page counts from 1
+   * @param maxBody bytes above which the answer is not read
    */
-  page<Schema extends z.ZodType>(path: string, page: number, schema: Schema): Promise<Page<z.output<Schema>>>;
+  page<Schema extends z.ZodType>(
+    path: string,
+    page: number,
+    schema: Schema,
+    maxBody?: number,
+  ): Promise<Page<z.output<Schema>>>;
   /**
    * Reads something of a repository.
    * @param below what follows the repository in the path, encoded
@@ -223,9 +229,9 @@ export function createGiteaClient({ name, apiUrl, token, ca, now }: GiteaClientO
 
     read,
 
-    async page(path, page, schema) {
+    async page(path, page, schema, maxBody) {
       const paged = `${path}${path.includes('?') ? '&' : '?'}limit=${PAGE}&page=${page}`;
-      const { json, headers } = await request('GET', paged);
+      const { json, headers } = await request('GET', paged, { maxBody });
       const total = headers.get('x-total-count');
       return {
         items: checked(paged, json, z.array(schema)),

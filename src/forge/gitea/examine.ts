@@ -3,7 +3,7 @@ import { fault, good, warning } from '../findings.ts';
 import type { Finding, RepositoryUse } from '../forge.ts';
 import { type GiteaClient, GiteaError, type GiteaRepository, pathTo } from './client.ts';
 import { hooksOf, hooksOfRepository, organisationPath, reportsTo, shortcomingsOf } from './hooks.ts';
-import type { Hook } from './schema.ts';
+import { type Hook, userSchema } from './schema.ts';
 
 export interface RepositoryExaminerOptions {
   /** The forge's name in modelhook.yaml. */
@@ -17,8 +17,14 @@ type Use = RepositoryUse['use'];
 
 const PURPOSES: Readonly<Record<Use, string>> = {
   model: 'it may be read, and statuses may be written',
-  policies: 'it may be read',
+  policies: 'it may be read, statuses may be written, and pull requests may be commented on',
   gitops: 'it may be read and written, and pull requests may be opened and commented on',
+};
+
+/** What to do where pull requests are switched off. */
+const OFF: Readonly<Record<'policies' | 'gitops', string>> = {
+  policies: 'switch them on in its settings, for policies to be reviewed in them',
+  gitops: 'switch them on in its settings where a policy delivers by pull request',
 };
 
 /** @returns what looks at one repository; it throws what is no answer about it */
@@ -46,9 +52,19 @@ export function createRepositoryExaminer({ name, client, webhookUrl }: Repositor
     return null;
   }
 
+  /** @returns the refusal to say whose the token is */
+  async function hidesUser(): Promise<GiteaError | null> {
+    try {
+      await client.read('/user', userSchema);
+      return null;
+    } catch (error) {
+      if (error instanceof GiteaError && error.status === 403) return error;
+      throw error;
+    }
+  }
+
   /** @returns what the token or its user may not do there, the first thing alone */
   async function examineRights(about: string, use: Use, found: GiteaRepository): Promise<Finding> {
-    if (use === 'policies') return good(about, PURPOSES[use]);
     if (found.permissions?.push === false)
       return fault(
         about,
@@ -59,24 +75,27 @@ export function createRepositoryExaminer({ name, client, webhookUrl }: Repositor
     if (refused !== null)
       return unscoped(about, 'it may be read, and not be written', 'write:repository', refused);
     if (use === 'model') return good(about, PURPOSES[use]);
+    return (await examineRequests(about, use, found)) ?? good(about, PURPOSES[use]);
+  }
+
+  /** @returns what stands in the way of pull requests; null: nothing does */
+  async function examineRequests(
+    about: string,
+    use: 'policies' | 'gitops',
+    found: GiteaRepository,
+  ): Promise<Finding | null> {
     if (!found.hasPullRequests)
-      return warning(
-        about,
-        'it may be read and written, and has pull requests switched off',
-        'switch them on in its settings where a policy delivers by pull request',
-      );
+      return warning(about, 'it may be read and written, and has pull requests switched off', OFF[use]);
     const silenced = await lacks(found, 'issues/comments/0', { body: 'x' });
-    if (silenced !== null)
-      return {
-        ...unscoped(
-          about,
-          'it may be written, and pull requests not be commented on',
-          'write:issue',
-          silenced,
-        ),
-        state: 'warning',
-      };
-    return good(about, PURPOSES[use]);
+    if (silenced !== null) {
+      const message = 'it may be written, and pull requests not be commented on';
+      const finding = unscoped(about, message, 'write:issue', silenced);
+      return { ...finding, state: use === 'policies' ? 'fault' : 'warning' };
+    }
+    const nameless = use === 'policies' ? await hidesUser() : null;
+    if (nameless === null) return null;
+    const message = 'it may be written, and no comment on its pull requests is known to be ours';
+    return unscoped(about, message, 'read:user', nameless);
   }
 
   const unscoped = (about: string, message: string, scope: string, { said }: GiteaError): Finding =>

@@ -5,6 +5,7 @@ import { createGiteaClient } from './client.ts';
 import { createGiteaObjects } from './objects.ts';
 import { createGiteaPullRequests } from './pull-requests.ts';
 import { createGiteaRepositories } from './repositories.ts';
+import { createGiteaReviews } from './reviews.ts';
 import { createGiteaStatuses } from './statuses.ts';
 import { createGiteaWebhooks } from './webhooks.ts';
 
@@ -14,7 +15,7 @@ export interface GiteaForgeOptions {
   url: string;
   /** The API's base, `<url>/api/v1` where nobody says otherwise. */
   apiUrl: string;
-  /** With the scopes write:repository and write:issue, of a user who may write to the repositories. */
+  /** With the scopes write:repository, write:issue and read:user, of a user who may write to the repositories. */
   token: string | null;
   webhookSecrets: readonly string[];
   /** A file with the certificates of a private CA; null: the system's */
@@ -25,7 +26,7 @@ export interface GiteaForgeOptions {
 
 /** Starts nothing: the first request loads the HTTP client. */
 export function createGiteaForge(options: GiteaForgeOptions): Forge {
-  const { name, apiUrl, token, webhookSecrets } = options;
+  const { name, url, apiUrl, token, webhookSecrets } = options;
   const client = createGiteaClient(options);
   const objects = createGiteaObjects(client);
   return {
@@ -34,6 +35,7 @@ export function createGiteaForge(options: GiteaForgeOptions): Forge {
     repositories: createGiteaRepositories(client, objects),
     statuses: createGiteaStatuses({ name, client, objects }),
     pullRequests: createGiteaPullRequests({ name, client }),
+    reviews: createGiteaReviews({ name, url, client }),
     administration: createGiteaAdministration({ name, apiUrl, hasToken: token !== null, client }),
   };
 }

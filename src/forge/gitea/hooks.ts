@@ -11,7 +11,7 @@ import { type Hook, hookSchema, organisationSchema } from './schema.ts';
  */
 const EVENTS = ['push', 'delete', 'pull_request_only', 'pull_request_sync'];
 /** What must be among the events that the API shows. */
-const NEEDED = ['push', 'delete', 'pull_request'];
+const NEEDED = ['push', 'delete', 'pull_request', 'pull_request_sync'];
 /** Those that send what modelhook reads. */
 const TYPES = ['gitea', 'forgejo', 'gogs'];
 

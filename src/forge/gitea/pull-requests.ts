@@ -1,14 +1,15 @@
 /** Pull requests of Gitea. Its API addresses them by the repository's path alone, so that is looked up for each write. */
 import { truncate } from '../../core/commit-status.ts';
-import { StalledError } from '../../core/errors.ts';
 import type { PullRequest, PullRequests } from '../forge.ts';
-import { allOf, type GiteaClient, GiteaError, type GiteaRepository, pathOf, pathTo } from './client.ts';
+import { allOf, type GiteaClient, GiteaError, pathOf } from './client.ts';
+import { COMMENT, createGiteaRequestWrites, type Need, textOf } from './request-writes.ts';
 import { type GiteaPullRequest, pullRequestSchema } from './schema.ts';
 
 /** Above that Gitea cuts titles itself, counting broad characters twice. */
 const TITLE_LIMIT = 255;
-/** Gitea keeps more; nobody reads it. */
-const TEXT_LIMIT = 65_536;
+
+const OPEN: Need = { what: 'open pull requests in', scope: 'write:repository' };
+const EDIT: Need = { what: 'change pull requests in', scope: 'write:repository' };
 
 export interface GiteaPullRequestsOptions {
   /** The forge's name in modelhook.yaml. */
@@ -16,55 +17,19 @@ export interface GiteaPullRequestsOptions {
   client: GiteaClient;
 }
 
-/** What a write needs besides access to the repository. */
-interface Need {
-  /** The clause after "may not". */
-  what: string;
-  scope: string;
-}
-const OPEN: Need = { what: 'open pull requests in', scope: 'write:repository' };
-const EDIT: Need = { what: 'change pull requests in', scope: 'write:repository' };
-const COMMENT: Need = { what: 'comment on pull requests in', scope: 'write:issue' };
-
 export function createGiteaPullRequests({ name, client }: GiteaPullRequestsOptions): PullRequests {
+  const { write, requirePullRequests } = createGiteaRequestWrites({
+    name,
+    client,
+    archivedFix: 'unarchive it, or name another repository under gitops in modelhook.yaml',
+    offFix: 'switch them on in its settings, or deliver to its branch itself',
+  });
+
   async function read(repository: string, number: number): Promise<PullRequest> {
     const found = await client.get(repository, `pulls/${number}`, pullRequestSchema);
     if (found !== null) return told(found);
     requirePullRequests(await client.repository(repository), repository);
     throw new Error(`${repository} has no pull request ${number}`);
-  }
-
-  /** @returns what the forge answers to a write @throws the words for what it refuses */
-  async function write(
-    method: 'POST' | 'PATCH',
-    repository: string,
-    below: string,
-    body: unknown,
-    need: Need,
-  ): Promise<unknown> {
-    const found = await client.repository(repository);
-    try {
-      return await client.write(method, `${pathTo(found)}/${below}`, body);
-    } catch (error) {
-      if (!(error instanceof GiteaError)) throw error;
-      if (error.status === 403) throw refused(repository, found, need, error);
-      if (error.status === 423) throw archived(repository);
-      if (error.status === 404) requirePullRequests(found, repository);
-      throw error;
-    }
-  }
-
-  function refused(
-    repository: string,
-    found: GiteaRepository,
-    { what, scope }: Need,
-    { said }: GiteaError,
-  ): StalledError {
-    if (found.archived) return archived(repository);
-    return new StalledError(
-      `the token of forge "${name}" may not ${what} ${repository}${said && ` (${said})`}`,
-      `give it the scope ${scope}, and its user write access to the repository`,
-    );
   }
 
   return {
@@ -130,21 +95,6 @@ export function createGiteaPullRequests({ name, client }: GiteaPullRequestsOptio
   };
 }
 
-/** @throws StalledError where the repository's settings allow none: then everything of them is answered with 404 */
-function requirePullRequests({ hasPullRequests }: GiteaRepository, repository: string): void {
-  if (hasPullRequests) return;
-  throw new StalledError(
-    `${repository} has pull requests switched off`,
-    'switch them on in its settings, or deliver to its branch itself',
-  );
-}
-
-const archived = (repository: string): StalledError =>
-  new StalledError(
-    `${repository} is archived and takes no pull requests`,
-    'unarchive it, or name another repository under gitops in modelhook.yaml',
-  );
-
 /** A fork's may be of a branch of the same name; one that was pushed for review has no branch at all. */
 const isOwn = ({ head, base }: GiteaPullRequest): boolean =>
   head.repo_id === base.repo_id && head.label !== '';
@@ -172,6 +122,3 @@ const titleOf = (title: string): string =>
       .trim(),
     TITLE_LIMIT,
   );
-
-/** Databases refuse NUL. */
-const textOf = (text: string): string => truncate(text.toWellFormed().replaceAll('\0', ''), TEXT_LIMIT);

@@ -52,6 +52,7 @@ describe.skipIf(!access)(
       await make('owner', ['write:repository', 'write:organization', 'read:user']);
       await gitea.makeOwner(model.owner, `owner-${model.owner}`);
       await make('writer', ['write:repository', 'write:issue'], 'write');
+      await make('reviewer', ['write:repository', 'write:issue', 'read:user'], 'write');
       await make('silent', ['write:repository'], 'write');
       await make('scopeless', ['read:repository'], 'write');
       await make('visitor', ['write:repository', 'write:issue', 'write:organization'], 'read');
@@ -149,7 +150,10 @@ describe.skipIf(!access)(
       ['writer', 'gitops', 'good', /^/],
       ['silent', 'gitops', 'warning', /required=\[write:issue\]/],
       ['scopeless', 'model', 'fault', /required=\[write:repository\], token scope=read:repository/],
-      ['scopeless', 'policies', 'good', /^/],
+      ['scopeless', 'policies', 'fault', /required=\[write:repository\]/],
+      ['silent', 'policies', 'fault', /required=\[write:issue\]/],
+      ['writer', 'policies', 'fault', /known to be ours .*required=\[read:user\]/],
+      ['reviewer', 'policies', 'good', /^/],
       ['visitor', 'model', 'fault', /no write access/],
       ['stranger', 'policies', 'fault', /not there, or hidden/],
       ['misfit', 'policies', 'fault', /required=\[read:repository\]/],

@@ -89,6 +89,8 @@ const pullRequestBranch = z.object({
   label: z.string().default(''),
   /** -1 where that repository is gone. */
   repo_id: z.int(),
+  /** Of the head the newest commit, also when the fork is gone. */
+  sha: z.string().default(''),
 });
 export const pullRequestSchema = z.object({
   number: z.int().positive(),
@@ -122,7 +124,19 @@ export const hookSchema = z.object({
 export type Hook = z.infer<typeof hookSchema>;
 
 export const versionSchema = z.object({ version: z.string() });
-export const userSchema = z.object({ login: text });
+export const userSchema = z.object({ id: z.int().optional(), login: text });
+
+/** Who wrote it is null where that account is gone. */
+export const commentSchema = z.object({
+  id: z.int(),
+  body: z
+    .string()
+    .nullish()
+    .transform((body) => body ?? ''),
+  user: z.object({ id: z.int() }).nullish(),
+});
+export type GiteaComment = z.infer<typeof commentSchema>;
+
 /** Old versions have `username` alone. */
 export const organisationSchema = z
   .object({ name: z.string().optional(), username: z.string().optional() })

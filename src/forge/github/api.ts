@@ -19,6 +19,8 @@ export interface GitHubApi {
    * @throws Error where a page is no list of that shape
    */
   askAll<Item>(path: string, route: string, item: z.ZodType<Item>, refused?: Refused): Promise<Item[]>;
+  /** The same page by page, each asked for when it is wanted, for who may have enough before the end. */
+  pages<Item>(path: string, route: string, item: z.ZodType<Item>, refused?: Refused): AsyncIterable<Item[]>;
   /** @returns the `data` of a GraphQL answer; null without a token, which GraphQL needs */
   query(path: string, text: string, variables: Readonly<Record<string, string>>): Promise<unknown>;
   /** What the repository says of itself. @throws Error, transient, where it cannot be read */
@@ -49,21 +51,6 @@ const MAX_READINGS = 5;
 
 /** @param forge its name in modelhook.yaml */
 export function createApi(forge: string, connection: Connection, tokens: Tokens): GitHubApi {
-  async function pagesOf<Item>(path: string, route: string, item: z.ZodType<Item>, refused: Refused) {
-    const items: Item[] = [];
-    let pages = 0;
-    for (let next: string | null = route; next !== null; pages += 1) {
-      if (pages === MAX_PAGES) throw new Error(`GitHub's list of ${path} does not end`);
-      const answer: Answer = await api.ask(path, next);
-      // A repository to which nobody has pushed yet.
-      if (answer.status === 409 && pages === 0) break;
-      if (answer.status !== 200) throw await refused(answer);
-      items.push(...shaped(z.array(item), answer.data));
-      next = nextRoute(route, answer);
-    }
-    return { items, pages };
-  }
-
   const api: GitHubApi = {
     auth: tokens.kind,
 
@@ -73,16 +60,29 @@ export function createApi(forge: string, connection: Connection, tokens: Tokens)
       return answer;
     },
 
-    async askAll(path, route, item, refused = (answer) => api.unreadable(path, answer)) {
-      let list = await pagesOf(path, route, item, refused);
+    async *pages(path, route, item, refused = (answer) => api.unreadable(path, answer)) {
+      let page = 0;
+      for (let next: string | null = route; next !== null; page += 1) {
+        if (page === MAX_PAGES) throw new Error(`GitHub's list of ${path} does not end`);
+        const answer: Answer = await api.ask(path, next);
+        // A repository to which nobody has pushed yet.
+        if (answer.status === 409 && page === 0) return;
+        if (answer.status !== 200) throw await refused(answer);
+        yield shaped(z.array(item), answer.data);
+        next = nextRoute(route, answer);
+      }
+    },
+
+    async askAll(path, route, item, refused) {
+      let list = await wholeOf(api.pages(path, route, item, refused));
       // An entry that goes meanwhile draws one of a later page forward, past us. What did not change costs no quota.
-      for (let reading = 1; list.pages > 1; reading += 1) {
+      for (let reading = 1; list.length > 1; reading += 1) {
         if (reading === MAX_READINGS) throw new Error(`the lists of ${path} change while they are read`);
-        const again = await pagesOf(path, route, item, refused);
-        if (JSON.stringify(again.items) === JSON.stringify(list.items)) break;
+        const again = await wholeOf(api.pages(path, route, item, refused));
+        if (JSON.stringify(again.flat()) === JSON.stringify(list.flat())) break;
         list = again;
       }
-      return list.items;
+      return list.flat();
     },
 
     async query(path, text, variables) {
@@ -121,6 +121,12 @@ export function createApi(forge: string, connection: Connection, tokens: Tokens)
     },
   };
   return api;
+}
+
+async function wholeOf<Item>(pages: AsyncIterable<Item[]>): Promise<Item[][]> {
+  const whole: Item[][] = [];
+  for await (const page of pages) whole.push(page);
+  return whole;
 }
 
 /** @returns where a list goes on, by the address it was asked at: a server may write another host's into its links */

@@ -8,7 +8,7 @@ import type { HookExaminer } from './examine-webhook.ts';
 import type { GitHubAdministrationOptions } from './look.ts';
 import { installationRoute } from './tokens.ts';
 
-type Right = 'statuses' | 'contents' | 'pulls';
+type Right = 'statuses' | 'contents' | 'pulls' | 'comments';
 
 const NO_COMMIT = '0'.repeat(40);
 
@@ -22,6 +22,11 @@ interface RightWords {
   /** What asks for it without doing it: GitHub answers 422 to who may, for there is no such commit or branch. */
   probe: { below: string; body: Readonly<Record<string, string>> };
 }
+
+const OPENING = {
+  below: '/pulls',
+  body: { title: 'modelhook doctor', head: 'modelhook/doctor', base: 'modelhook/doctor' },
+};
 
 const RIGHTS: Readonly<Record<Right, RightWords>> = {
   statuses: {
@@ -43,16 +48,21 @@ const RIGHTS: Readonly<Record<Right, RightWords>> = {
     permission: '"Pull requests: write"',
     scope: '"repo"',
     ofApp: 'pull_requests',
-    probe: {
-      below: '/pulls',
-      body: { title: 'modelhook doctor', head: 'modelhook/doctor', base: 'modelhook/doctor' },
-    },
+    probe: OPENING,
+  },
+  comments: {
+    does: 'comment on pull requests',
+    permission: '"Pull requests: write"',
+    scope: '"repo"',
+    ofApp: 'pull_requests',
+    // It is the same permission; a comment on none is answered with 404, as one without the permission is.
+    probe: OPENING,
   },
 };
 
 const NEEDED: Readonly<Record<RepositoryUse['use'], readonly Right[]>> = {
   model: ['statuses'],
-  policies: [],
+  policies: ['statuses', 'comments'],
   gitops: ['contents', 'pulls'],
 };
 

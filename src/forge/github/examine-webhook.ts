@@ -20,6 +20,12 @@ interface Reporter {
   deliveries: () => Promise<Answer>;
 }
 
+const NEEDED: Readonly<Record<RepositoryUse['use'], readonly string[]>> = {
+  model: ['push'],
+  policies: ['push', 'pull_request'],
+  gitops: ['pull_request'],
+};
+
 const DELIVERIES = 10;
 const deliveriesSchema = z.array(
   z.object({ status_code: z.number(), status: z.string().default(''), event: z.string().default('') }),
@@ -116,7 +122,7 @@ function faultsOf(
   if (String(config.insecure_ssl) !== '0')
     findings.push(warning(repository, `${whose} does not verify our certificate`, fix));
   const missing = events.includes('*') ? [] : EVENTS.filter((event) => !events.includes(event));
-  const needed = uses.map((use) => (use === 'gitops' ? 'pull_request' : 'push'));
+  const needed = uses.flatMap((use) => NEEDED[use]);
   if (missing.length > 0) {
     const say = needed.some((event) => missing.includes(event)) ? fault : warning;
     findings.push(say(repository, `${whose} lacks the events ${missing.join(', ')}`, fix));

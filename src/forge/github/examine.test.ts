@@ -55,6 +55,7 @@ describe('examining a forge on GitHub', () => {
       'token: it is a fine-grained token of ada; what it may do is looked at in each repository',
       `${ID}: it is there, and may be read`,
       `${ID}: the token may write commit statuses`,
+      `${ID}: the token may comment on pull requests`,
       `${ID}: the token may push`,
       `${ID}: the token may open pull requests, which policies with "via: pullRequest" need`,
       `${ID}: its webhook is there, and its last delivery was answered with 202`,
@@ -158,6 +159,7 @@ describe('examining a forge on GitHub', () => {
       expect.stringMatching(
         /^fault .*may not write commit statuses; give it "Commit statuses: write".*"repo:status"/,
       ),
+      expect.stringMatching(/^fault .*may not comment on pull requests; give it "Pull requests: write"/),
       expect.stringMatching(/^fault .*may not push; give it "Contents: write"/),
       expect.stringMatching(/^warning .*may not open pull requests.*; give it "Pull requests: write"/),
     ];
@@ -165,7 +167,8 @@ describe('examining a forge on GitHub', () => {
     expect(told(await examine())).toEqual(faults);
     grant({ classic: true, lacks: ['statuses', 'contents', 'pulls'] });
     expect(told(await examine())).toEqual(faults);
-    expect(told(await examine(uses('policies')))).toEqual([]);
+    expect(told(await examine(uses('policies')))).toEqual(faults.slice(0, 2));
+    expect(told(await examine(uses('model')))).toEqual(faults.slice(0, 1));
     setApp({ permissions: { contents: 'read', statuses: 'read' } });
     expect(told(await examine(undefined, app()))).toEqual(faults);
   });

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { addPull, mergePull } from '../../../test/forges/github-pulls.ts';
+import { addComment, addPull, mergePull, pushPull } from '../../../test/forges/github-pulls.ts';
 import { APP, PRIVATE_KEY, SECRETS, type Site, startSite, TOKEN } from '../../../test/forges/github-site.ts';
 import { StalledError, WaitingError } from '../../core/errors.ts';
 import { describeForge, type ForgeHarness, type PointNowhere, webhookRequest } from '../contract.ts';
+import type { Reviews } from '../forge.ts';
 import { describePullRequests, type PullRequestHarness } from '../pull-request-contract.ts';
+import { describeReviews, type ReviewHarness } from '../review-contract.ts';
 import type { GitHubAuth } from './tokens.ts';
 import { DELIVERY_HEADER, EVENT_HEADER, SIGNATURE_HEADER, sign } from './webhooks.ts';
 
@@ -94,13 +96,62 @@ const makePullRequests = (auth: GitHubAuth, pageSize: number) => async (): Promi
     },
     openFromFork: async (head) =>
       addPull(model, { head, base: 'main', title: 'mine', body: null }, server.create('eve/iris').id).number,
-    commentsOf: async (number) => find(number).comments,
+    commentsOf: async (number) => find(number).comments.map(({ body }) => body),
     end: () => server.stop(),
   };
 };
 
 describePullRequests('pull requests of GitHub with a token', makePullRequests({ token: TOKEN }, 100));
 describePullRequests('pull requests of GitHub with an App, on many pages', makePullRequests({ app: APP }, 1));
+
+const makeReviews = (auth: GitHubAuth, pageSize: number) => async (): Promise<ReviewHarness> => {
+  const { server, model, forgeAs } = await startSite();
+  server.pageSize = pageSize;
+  for (const branch of ['main', 'release']) server.commit(model, branch, { 'README.md': branch });
+  const { reviews, statuses } = forgeAs(auth);
+  const known = (made: Reviews | null): Reviews => {
+    if (made === null) throw new Error('GitHub has pull requests');
+    return made;
+  };
+  const find = (number: number) => {
+    const pull = model.pulls.find((each) => each.number === number);
+    if (!pull) throw new Error(`there is no #${number}`);
+    return pull;
+  };
+  return {
+    reviews: known(reviews),
+    restarted: () => known(forgeAs(auth).reviews),
+    statuses,
+    repository: 'github:ml/iris',
+    absent: 'github:ml/none',
+    open: async (from, base, title = 'A change') => {
+      const head = `change-${model.pulls.length}`;
+      if (from === 'branch') server.commit(model, head, { 'policy.yaml': head });
+      const home = from === 'branch' ? model.id : server.create(`eve/iris-${model.pulls.length}`).id;
+      const pull = addPull(model, { head, base, title, body: null }, home);
+      return { number: pull.number, head: pull.head.sha };
+    },
+    forcePush: async (number) => pushPull(model, find(number)),
+    retarget: async (number, base) => {
+      find(number).base.ref = base;
+    },
+    close: async (number) => {
+      find(number).state = 'closed';
+    },
+    comment: async (number, text) => {
+      addComment(find(number), text, { id: 4711, login: 'eve' });
+    },
+    commentsOf: async (number) => find(number).comments.map(({ body }) => body),
+    removeComment: async (number, text) => {
+      const pull = find(number);
+      pull.comments = pull.comments.filter(({ body }) => body !== text);
+    },
+    end: () => server.stop(),
+  };
+};
+
+describeReviews('reviews on GitHub with a token', makeReviews({ token: TOKEN }, 100));
+describeReviews('reviews on GitHub with an App, on many pages', makeReviews({ app: APP }, 2));
 
 describe('who we are on GitHub', () => {
   let site: Site;

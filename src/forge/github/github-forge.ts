@@ -5,6 +5,7 @@ import { createApi, pathOf } from './api.ts';
 import { createConnection } from './connection.ts';
 import { createGitHubPullRequests } from './pull-requests.ts';
 import { createGitHubRepositories } from './repositories.ts';
+import { createGitHubReviews } from './reviews.ts';
 import { createGitHubStatuses } from './statuses.ts';
 import { createTokens, type GitHubAuth, readPrivateKey } from './tokens.ts';
 import { createGitHubWebhooks } from './webhooks.ts';
@@ -35,7 +36,7 @@ export interface GitHubForge extends Forge {
 
 /** @throws Error where the private key of the App cannot be read */
 export function createGitHubForge(options: GitHubForgeOptions): GitHubForge {
-  const { name, apiUrl, auth, webhookSecrets, ca, now } = options;
+  const { name, url, apiUrl, auth, webhookSecrets, ca, now } = options;
   const app = auth && 'app' in auth ? readPrivateKey(name, auth.app) : null;
   const connection = createConnection({ apiUrl, app, ca, now });
   const tokens = createTokens(name, auth, connection, now);
@@ -46,6 +47,7 @@ export function createGitHubForge(options: GitHubForgeOptions): GitHubForge {
     repositories: createGitHubRepositories(name, api),
     statuses: createGitHubStatuses(name, api),
     pullRequests: createGitHubPullRequests(name, api),
+    reviews: createGitHubReviews(name, url, api, connection),
     administration: createGitHubAdministration({ forge: name, apiUrl, api, connection, tokens, now }),
     tokenFor: async (path) => tokens.of(pathOf(`${name}:${path}`)),
   };

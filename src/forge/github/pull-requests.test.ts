@@ -88,7 +88,9 @@ describe('pull requests on GitHub', () => {
     const { number } = await pullRequests.open(ID, draft());
     await pullRequests.edit(ID, number, { title: 'deploy iris v2' });
     await pullRequests.comment(ID, number, 'Superseded.');
-    expect(site.model.pulls).toMatchObject([{ title: 'deploy iris v2', comments: ['Superseded.'] }]);
+    expect(site.model.pulls).toMatchObject([
+      { title: 'deploy iris v2', comments: [{ body: 'Superseded.' }] },
+    ]);
     const written = site.server.asked.filter(({ method }) => method !== 'GET');
     expect(written.map(({ path }) => path.split('/pulls')[0]?.split('/issues')[0])).toEqual(
       Array(3).fill(`/api/v3/repositories/${site.model.id}`),
@@ -115,7 +117,7 @@ describe('pull requests on GitHub', () => {
     expect([...(pull?.title ?? '')]).toHaveLength(256);
     expect(pull?.title).toMatch(/^two lines x+…$/);
     expect(pull?.body).toHaveLength(65_536);
-    expect(pull?.comments[0]).toHaveLength(65_536);
+    expect(pull?.comments[0]?.body).toHaveLength(65_536);
   });
 
   it('of a branch that has one already say which', async () => {

@@ -1,14 +1,13 @@
 /** Pull requests on GitHub (docs: REST API endpoints for pull requests). */
 import { z } from 'zod';
 import { truncate } from '../../core/commit-status.ts';
-import { StalledError } from '../../core/errors.ts';
 import type { PullRequest, PullRequests } from '../forge.ts';
 import { type GitHubApi, pathOf, shaped } from './api.ts';
 import { type Answer, wordsOf } from './connection.ts';
+import { createGitHubRequestWrites, TEXT_LIMIT } from './request-writes.ts';
 
 /** In characters; GitHub refuses longer ones. */
 const TITLE_LIMIT = 256;
-const TEXT_LIMIT = 65_536;
 /** Each has its text and says all of its repositories twice: more on a page could be too large to read. */
 const PER_PAGE = 80;
 
@@ -32,35 +31,10 @@ type Told = z.infer<typeof pullRequestSchema>;
 
 /** @param forge its name in modelhook.yaml */
 export function createGitHubPullRequests(forge: string, api: GitHubApi): PullRequests {
-  /** GitHub answers alike for want of a permission and of the thing, so the repository is asked for once more. */
-  async function refusal(path: string, does: string, answer: Answer, number?: number): Promise<Error> {
-    const { status, data } = answer;
-    if (status !== 403 && status !== 404) return api.unreadable(path, answer);
-    const { archived } = await api.repository(path);
-    if (archived && does !== 'read')
-      return new StalledError(
-        `${path} is archived, so its pull requests do not change`,
-        'unarchive it, or give the GitOps repository that took its place in modelhook.yaml',
-      );
-    if (status === 404 && number !== undefined && !(await has(path, number)))
-      return new Error(
-        `${path} on forge "${forge}" has no pull request #${number}, or its token may not read it`,
-      );
-    return new StalledError(
-      `the token of forge "${forge}" may not ${does} pull requests of ${path}${wordsOf(data)}`,
-      'give it "Pull requests: write" and "Contents: write" (fine-grained token or GitHub App) or the scope "repo" (classic token) with the role Write, and authorise it for the organisation where that asks for single sign-on',
-    );
-  }
-
-  async function has(path: string, number: number): Promise<boolean> {
-    return (await api.ask(path, `GET /repos/${path}/pulls/${number}`)).status !== 404;
-  }
-
-  /** Who writes is redirected by a renamed repository, and nothing is written: its number is asked for each time. */
-  async function write(path: string, method: 'POST' | 'PATCH', below: string, body: Record<string, unknown>) {
-    const { id } = await api.repository(path);
-    return api.ask(path, `${method} /repositories/${id}${below}`, { body });
-  }
+  const { write, refusal } = createGitHubRequestWrites(forge, api, {
+    archivedFix: 'unarchive it, or give the GitOps repository that took its place in modelhook.yaml',
+    permissions: '"Pull requests: write" and "Contents: write"',
+  });
 
   /** GitHub's 422 has many reasons, and its words are no ground to decide on. */
   async function notOpened(path: string, head: string, base: string, answer: Answer): Promise<Error> {

@@ -163,6 +163,14 @@ describe('a webhook of GitHub', () => {
       expect(tell('pull_request', { number: 7, action })).toMatchObject({ kind: 'ignored' });
   });
 
+  it.each(['opened', 'synchronize', 'reopened', 'edited', 'closed'])(
+    'tells that a pull request was %s, a draft and one that goes to another branch now too',
+    (action) => {
+      const more = { pull_request: { draft: true }, changes: { base: { ref: { from: 'release' } } } };
+      expect(tell('pull_request', { number: 7, action, ...more })).toMatchObject({ what: 'pullRequest' });
+    },
+  );
+
   it.each(['renamed', 'transferred'])('tells that a repository was %s, by its new name', (action) => {
     const changes = { repository: { name: { from: 'old-iris' } } };
     expect(tell('repository', { action, changes })).toEqual({

@@ -24,11 +24,16 @@ export interface GitLabApiOptions {
 type Query = Readonly<Record<string, string>>;
 
 export interface GitLabApi {
-  /** Asks, and leaves it to the caller to judge the answer. @param path below the API's base, encoded */
+  /**
+   * Asks, and leaves it to the caller to judge the answer.
+   * @param path below the API's base, encoded
+   * @param maxBody bytes above which the answer is not read
+   */
   ask(
     method: 'GET' | 'HEAD' | 'POST' | 'PUT',
     path: string,
     body?: Readonly<Record<string, unknown>>,
+    maxBody?: number,
   ): Promise<Response>;
   /** What an answer holds. @throws Error, transient, where it is a refusal, no JSON, or of another shape */
   read<Item>(repository: string, response: Response, schema: z.ZodType<Item>): Promise<Item>;
@@ -36,6 +41,14 @@ export interface GitLabApi {
   find<Item>(repository: string, path: string, schema: z.ZodType<Item>): Promise<Item | null>;
   /** All pages of a list. @throws Error, transient, where one cannot be read */
   list<Item>(repository: string, path: string, query: Query, item: z.ZodType<Item>): Promise<Item[]>;
+  /** The same page by page, each asked for when it is wanted. Texts of people make them large. */
+  pages<Item>(
+    repository: string,
+    path: string,
+    query: Query,
+    item: z.ZodType<Item>,
+    maxBody?: number,
+  ): AsyncIterable<Item[]>;
   /** What a project says of itself. @throws Error, transient, where it is not found or not readable */
   project(repository: string): Promise<Project>;
   /** Why nothing can be concluded from an answer: always transient, for tokens and servers come back. */
@@ -56,7 +69,7 @@ export function createGitLabApi({ name, apiUrl, token, ca, now }: GitLabApiOptio
   let loading: Promise<ForgeFetch> | undefined;
 
   const api: GitLabApi = {
-    async ask(method, path, body) {
+    async ask(method, path, body, maxBody) {
       // The client that refuses such a header says in its error what the header holds.
       if (token !== null && !/^[\x21-\x7e]+$/.test(token))
         throw new Error(
@@ -73,6 +86,7 @@ export function createGitLabApi({ name, apiUrl, token, ca, now }: GitLabApiOptio
           ...(body && { 'content-type': 'application/json' }),
         },
         ...(body && { body: JSON.stringify(body) }),
+        maxBody,
       });
     },
 
@@ -94,14 +108,18 @@ export function createGitLabApi({ name, apiUrl, token, ca, now }: GitLabApiOptio
 
     async list(repository, path, query, item) {
       const items: z.infer<typeof item>[] = [];
+      for await (const page of api.pages(repository, path, query, item)) items.push(...page);
+      return items;
+    },
+
+    async *pages(repository, path, query, item, maxBody) {
       let search: string | null = `${new URLSearchParams({ ...PAGE, ...query })}`;
       for (let page = 0; search !== null; page += 1) {
         if (page === MAX_PAGES) throw new Error(`GitLab's list of ${repository} does not end`);
-        const response = await api.ask('GET', `${path}?${search}`);
-        items.push(...(await api.read(repository, response, item.array())));
+        const response = await api.ask('GET', `${path}?${search}`, undefined, maxBody);
+        yield await api.read(repository, response, item.array());
         search = nextOf(response);
       }
-      return items;
     },
 
     project: async (repository) =>

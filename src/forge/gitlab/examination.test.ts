@@ -97,10 +97,11 @@ describe('the token', () => {
     expect(await token()).toEqual([{ about: 'token', state: 'good', message, fix: null }]);
   });
 
-  it('that may only read is a fault, unless only policies are read', async () => {
+  it.each(['model', 'policies', 'gitops'] as const)('that may only read is a fault for %s', async (use) => {
     grant({ scope: 'read_api' });
-    expect(await token()).toMatchObject([{ state: 'fault', fix: expect.stringContaining('scope api') }]);
-    expect(await token([useOf('policies')])).toMatchObject([{ state: 'good' }]);
+    expect(await token([useOf(use)])).toMatchObject([
+      { state: 'fault', fix: expect.stringContaining('scope api') },
+    ]);
   });
 
   it('that cannot use the API is a fault, and no project is looked at', async () => {
@@ -165,6 +166,7 @@ describe('a project', () => {
       'gitlab:ml/none fault',
       'gitlab:42 fault',
       `${ID} good`,
+      `${ID} good`,
     ]);
   });
 
@@ -196,7 +198,9 @@ describe('a project', () => {
     expect(bad(await examineUse('model'))).toMatchObject([
       { state: 'fault', message: 'the role Reporter may not write commit statuses' },
     ]);
-    expect(bad(await examineUse('policies'))).toEqual([]);
+    expect(bad(await examineUse('policies'))).toMatchObject([
+      { state: 'fault', message: 'the role Reporter may not write commit statuses and comments' },
+    ]);
     grant({ role: null });
     expect(bad(await examineUse('model'))).toMatchObject([{ message: expect.stringContaining('no member') }]);
   });
@@ -214,6 +218,9 @@ describe('a project', () => {
       { state: 'warning', message: expect.stringContaining('switched off') },
     ]);
     expect(bad(await examineUse('model'))).toEqual([]);
+    expect(bad(await examineUse('policies'))).toMatchObject([
+      { state: 'warning', fix: expect.stringContaining('for policies to be reviewed') },
+    ]);
   });
 
   it('that fails halfway is a fault, and the next is looked at', async () => {
@@ -223,6 +230,7 @@ describe('a project', () => {
     const findings = (await examine([useOf('model'), useOf('policies', 'gitlab:ml/other')])).slice(2);
     expect(findings).toMatchObject([
       { about: ID, state: 'fault', message: expect.stringContaining('500') },
+      { about: 'gitlab:ml/other', state: 'good' },
       { about: 'gitlab:ml/other', state: 'good' },
     ]);
   });

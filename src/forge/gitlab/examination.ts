@@ -5,6 +5,7 @@ import { fault, good, warning } from '../findings.ts';
 import type { Finding, ForgeAdministration, RepositoryUse } from '../forge.ts';
 import { type GitLabApi, type GitLabApiOptions, projectPath, segmentOf } from './api.ts';
 import { createHookExamination } from './hook-examination.ts';
+import { hasNoMergeRequests } from './merge-request-writes.ts';
 import {
   branchSchema,
   memberSchema,
@@ -22,6 +23,19 @@ const ROLES = new Map([
   [15, 'Planner'],
   [20, 'Reporter'],
 ]);
+
+/** What each use writes, and what to do where merge requests are switched off; null: it needs none. */
+const WRITES: Readonly<Record<RepositoryUse['use'], { what: string; off: string | null }>> = {
+  model: { what: 'commit statuses', off: null },
+  policies: {
+    what: 'commit statuses and comments',
+    off: 'switch them on in its settings, for policies to be reviewed in them',
+  },
+  gitops: {
+    what: 'merge requests',
+    off: 'switch them on in its settings where a policy delivers via: pullRequest',
+  },
+};
 
 export function createExamination(
   { name, apiUrl, token, now }: GitLabApiOptions,
@@ -87,26 +101,18 @@ export function createExamination(
     return good(repository, `it is there, with the number ${id}, and may be read`);
   }
 
-  /** Whether what its use writes may be written: statuses, or merge requests. */
+  /** Whether what its use writes may be written. */
   async function examineWriting(
     { repository, use }: RepositoryUse,
     { id, ...project }: Project,
     user: User,
   ): Promise<Finding[]> {
-    if (use === 'policies' || project.archived) return [];
-    const what = use === 'model' ? 'commit statuses' : 'merge requests';
+    if (project.archived) return [];
+    const { what, off } = WRITES[use];
     const needed = `give the user of the token the role Developer in it`;
-    const isOff =
-      project.merge_requests_enabled === false || project.merge_requests_access_level === 'disabled';
     const findings =
-      use === 'gitops' && isOff
-        ? [
-            warning(
-              repository,
-              'merge requests are switched off in it',
-              'switch them on in its settings where a policy delivers via: pullRequest',
-            ),
-          ]
+      off !== null && hasNoMergeRequests({ id, ...project })
+        ? [warning(repository, 'merge requests are switched off in it', off)]
         : [];
     // Administrators may everything, and are members of little.
     if (user.is_admin) return [...findings, good(repository, `the token is an administrator's`)];
@@ -123,7 +129,7 @@ export function createExamination(
   return async (uses, webhookUrl) => {
     const reached = await examineApi();
     if (reached.state === 'fault') return [reached];
-    const { findings, user, isUsable } = await examineToken({ name, token, now }, api, uses);
+    const { findings, user, isUsable } = await examineToken({ name, token, now }, api);
     if (!isUsable) return [reached, ...findings];
     const examineHook = createHookExamination(name, api, webhookUrl);
 

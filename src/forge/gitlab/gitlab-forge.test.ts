@@ -1,10 +1,12 @@
+import { randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { mergeRequestBody, pushBody, signedHeaders } from '../../../test/forges/gitlab-hook.ts';
 import { type Fault, GitLabServer } from '../../../test/forges/gitlab-server.ts';
 import { StalledError, WaitingError } from '../../core/errors.ts';
 import { describeForge, type ForgeHarness, type PointNowhere, webhookRequest } from '../contract.ts';
-import type { Forge } from '../forge.ts';
+import type { Forge, Reviews } from '../forge.ts';
 import { describePullRequests, type PullRequestHarness } from '../pull-request-contract.ts';
+import { describeReviews, type ReviewHarness } from '../review-contract.ts';
 import { createGitLabForge } from './gitlab-forge.ts';
 
 const TOKEN = 'glpat-a-token';
@@ -116,6 +118,78 @@ describePullRequests(
 describePullRequests(
   'merge requests of GitLab with short pages',
   makePullRequests((server) => {
+    server.pageSize = 2;
+  }),
+);
+
+const makeReviews = (set: (server: GitLabServer) => void) => async (): Promise<ReviewHarness> => {
+  const server = await new GitLabServer().start();
+  server.tokens.set('glpat-of-eve', { user: 'eve', scope: 'api', role: 'Guest' });
+  server.tokens.set(TOKEN, { user: 'modelhook', scope: 'api', role: 'Developer' });
+  const id = server.create(PATH);
+  for (const branch of ['main', 'release']) server.commit(PATH, branch, { 'README.md': branch });
+  set(server);
+  const { mergeRequests, commits } = server.of(PATH);
+  const made = new Map<number, { branch: string; from: number }>();
+  /** A fork's commit is there as well, on no branch. */
+  const push = (branch: string, from: number): string => {
+    const sha = server.commit(PATH, branch, { 'policy.yaml': randomUUID() });
+    if (from !== id) server.of(PATH).refs.delete(`refs/heads/${branch}`);
+    expect(commits.has(sha)).toBe(true);
+    return sha;
+  };
+  const reviewsOf = ({ reviews }: Forge): Reviews => {
+    if (!reviews) throw new Error('GitLab has merge requests');
+    return reviews;
+  };
+  const forge = forgeAt(server);
+  return {
+    reviews: reviewsOf(forge),
+    restarted: () => reviewsOf(forgeAt(server)),
+    statuses: forge.statuses,
+    repository: `gitlab:${PATH}`,
+    absent: 'gitlab:ml/none',
+    open: async (of, base, title = 'A change') => {
+      const [branch, from] = [`change-${made.size}`, of === 'fork' ? 99 : id];
+      const head = push(branch, from);
+      const number = mergeRequests.openAt(head, branch, base, title, from);
+      mergeRequests.addNote(number, 'assigned to @modelhook', server.idOf('modelhook'), true);
+      made.set(number, { branch, from });
+      return { number, head };
+    },
+    forcePush: async (number) => {
+      const { branch, from } = made.get(number) ?? { branch: '', from: id };
+      const sha = push(branch, from);
+      mergeRequests.change(number, { sha });
+      return sha;
+    },
+    retarget: async (number, target_branch) => mergeRequests.change(number, { target_branch }),
+    close: async (number) => mergeRequests.setState(number, 'closed'),
+    comment: async (number, text) => {
+      mergeRequests.addNote(number, text, server.idOf('eve'));
+    },
+    // As Markdown shows it.
+    commentsOf: async (number) =>
+      (mergeRequests.notes.get(number) ?? [])
+        .filter(({ system }) => !system)
+        .map(({ body }) => body.replace(/^\\\//gm, '/')),
+    removeComment: async (number, text) => {
+      const notes = mergeRequests.notes.get(number) ?? [];
+      mergeRequests.notes.set(
+        number,
+        notes.filter(({ body }) => body.replace(/^\\\//gm, '/') !== text),
+      );
+    },
+    end: () => server.stop(),
+  };
+};
+describeReviews(
+  'reviews on GitLab',
+  makeReviews(() => {}),
+);
+describeReviews(
+  'reviews on GitLab with short pages',
+  makeReviews((server) => {
     server.pageSize = 2;
   }),
 );

@@ -4,6 +4,7 @@ import { createGitLabAdministration } from './administration.ts';
 import { createGitLabApi, type GitLabApiOptions } from './api.ts';
 import { createGitLabPullRequests } from './pull-requests.ts';
 import { createGitLabRepositories } from './repositories.ts';
+import { createGitLabReviews } from './reviews.ts';
 import { createGitLabStatuses } from './statuses.ts';
 import { createGitLabWebhooks } from './webhooks.ts';
 
@@ -24,6 +25,7 @@ export function createGitLabForge({ webhookSecrets, ...options }: GitLabForgeOpt
     repositories: createGitLabRepositories(api),
     statuses: createGitLabStatuses(name, api, now),
     pullRequests: createGitLabPullRequests(name, api),
+    reviews: createGitLabReviews(name, options.url, api),
     administration: createGitLabAdministration(options, api),
   };
 }

@@ -1,48 +1,23 @@
 /** Merge requests of a project from its own branches. They are written by the project's number, and read by its path. */
 import { truncate } from '../../core/commit-status.ts';
-import { StalledError } from '../../core/errors.ts';
 import type { PullRequest, PullRequests } from '../forge.ts';
 import { type GitLabApi, projectPath } from './api.ts';
+import { createMergeRequestWrites } from './merge-request-writes.ts';
 import { type MergeRequest, madeSchema, mergeRequestSchema } from './schema.ts';
-import { createGitLabWrites } from './writes.ts';
+import { withoutQuickActions, withQuickActions } from './texts.ts';
 
 /** The oldest first, so that one made meanwhile pushes none over the edge of a page, and few, for texts may be long. */
 const OPEN = { state: 'opened', order_by: 'created_at', sort: 'asc', per_page: '20' };
-/** Of a title, and of a description or a comment, in characters (GitLab's own limits). */
+/** Of a title, in characters (GitLab's own limit). */
 const MAX_TITLE = 255;
-const MAX_TEXT = 1_000_000;
 
 /** @param forge its name in modelhook.yaml */
 export function createGitLabPullRequests(forge: string, api: GitLabApi): PullRequests {
-  const { numberOf, forbidden } = createGitLabWrites(forge, api, {
+  const { numberOf, refusal } = createMergeRequestWrites(forge, api, {
     action: 'write merge requests of',
-    archived: 'it takes no merge requests',
     archivedFix: 'unarchive it, or deliver to another repository',
-    rights: 'give it the scope api and the role Developer',
+    offFix: 'switch them on in the settings of the project, or deliver via: push',
   });
-
-  async function refusal(repository: string, response: Response): Promise<Error> {
-    const { status } = response;
-    if (status === 403) {
-      const project = await api.project(repository);
-      if (project.merge_requests_enabled === false || project.merge_requests_access_level === 'disabled')
-        return new StalledError(
-          `merge requests are switched off in ${repository}`,
-          'switch them on in the settings of the project, or deliver via: push',
-        );
-      return forbidden(repository, response, project);
-    }
-    if (status === 404 || status === 405)
-      return new Error(
-        `GitLab does not find the merge request in ${repository}${await api.wordsOf(response)}`,
-      );
-    if (status === 400 || status === 422)
-      // Also of a branch that was pushed a moment ago and is not known everywhere yet.
-      return new Error(
-        `GitLab refuses the merge request in ${repository}${await api.wordsOf(response)}; correct what it names`,
-      );
-    return api.unreadable(repository, response);
-  }
 
   /** @param id the project's number @param path below its merge requests */
   const send = (method: 'POST' | 'PUT', id: number, path: string, body: Readonly<Record<string, unknown>>) =>
@@ -142,21 +117,3 @@ const titleOf = (title: string): string =>
       .trim(),
     MAX_TITLE,
   );
-
-// Where a line of the text starts, or the text itself once GitLab has stripped it, with what is escaped already.
-const START = String.raw`((?:(?<![^])\s*|^)\\*)`;
-const SLASH = new RegExp(`${START}/`, 'gm');
-const ESCAPED_SLASH = new RegExp(String.raw`${START}\\/`, 'gm');
-
-/**
- * A line that starts with a slash is a command to GitLab, such as `/merge`, which the token's user would give. Such a slash
- * gets a backslash, which Markdown does not show outside of code. What GitLab drops could bring a slash to the start of a
- * line, so control characters go first.
- */
-function withoutQuickActions(text: string): string {
-  const clean = text.toWellFormed().replace(/(?![\n\t])\p{Cc}/gu, '');
-  return truncate(clean.replace(SLASH, String.raw`$1\/`), MAX_TEXT);
-}
-
-/** What was written, so that it can be compared with what is to be written. */
-const withQuickActions = (text: string): string => text.replace(ESCAPED_SLASH, '$1/');

@@ -26,6 +26,8 @@ export const mergeRequestHookSchema = z.object({
     },
     { error: 'must be there, as an object' },
   ),
+  /** What an update changed, each with what was before. */
+  changes: z.object({ target_branch: z.unknown().optional() }, { error: 'must be an object' }).nullish(),
 });
 
 /** The body of a system hook that tells of a project's new path. */
@@ -67,6 +69,16 @@ export const mergeRequestSchema = z.object({
   squash_commit_sha: sha.nullish(),
 });
 export type MergeRequest = z.infer<typeof mergeRequestSchema>;
+
+/** What is said of a merge request, by people or by GitLab itself. */
+export const noteSchema = z.object({
+  id,
+  body: z.string(),
+  system: z.boolean().default(false),
+  /** null where that user is gone. */
+  author: z.object({ id }).nullish(),
+});
+export type Note = z.infer<typeof noteSchema>;
 
 /** Something that was made, where only that counts. */
 export const madeSchema = z.object({ id });

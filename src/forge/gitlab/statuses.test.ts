@@ -226,6 +226,13 @@ describe('what is sent', () => {
     expect(sent().ref).toBe('feature/one');
   });
 
+  it('names the head of a merge request, without which a commit that only a fork has is refused', async () => {
+    server.of(PATH).refs.clear();
+    await write('pending', {}, 'refs/merge-requests/12/head');
+    expect(sent().ref).toBe('refs/merge-requests/12/head');
+    expect(await holds('pending')).toBe(true);
+  });
+
   it.each([254, 255, 256, 1000])('has a description of %i characters cut to 255', async (length) => {
     const description = '🚀'.repeat(length);
     await write('pending', { description });

@@ -110,7 +110,7 @@ export function createGitLabStatuses(forge: string, api: GitLabApi, now: () => n
 
   return {
     async write(repository, sha, ref, status) {
-      const job = jobOf(status, parseRef(ref)?.name);
+      const job = jobOf(status, refNameOf(ref));
       const id = await numberOf(repository);
       let response = await post(id, sha, job);
       if (await isOutOfTurn(response)) {
@@ -161,6 +161,13 @@ const jobOf = ({ context, state, description, url }: CommitStatus, ref?: string)
   target_url: fitting(url),
   ref: ref && fitting(ref),
 });
+
+/**
+ * A branch or tag by its name, and the head of a merge request, which may be in a fork, by the name of GitLab's own pipelines
+ * for merge requests: without one such a commit is refused, for it is on no branch.
+ */
+const refNameOf = (ref: string): string | undefined =>
+  parseRef(ref)?.name ?? (ref.startsWith('refs/merge-requests/') ? ref : undefined);
 
 const fitting = (text: string): string | undefined => (Array.from(text).length <= LIMIT ? text : undefined);
 

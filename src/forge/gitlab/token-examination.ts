@@ -1,7 +1,7 @@
 /** Looks at the token: whose it is, what it may do, and until when. */
 
 import { fault, good, warning } from '../findings.ts';
-import type { Finding, RepositoryUse } from '../forge.ts';
+import type { Finding } from '../forge.ts';
 import type { GitLabApi, GitLabApiOptions } from './api.ts';
 import { tokenSchema, type User, userSchema } from './schema.ts';
 
@@ -21,7 +21,6 @@ interface TokenExamination {
 export async function examineToken(
   { name, token, now }: Pick<GitLabApiOptions, 'name' | 'token' | 'now'>,
   api: GitLabApi,
-  uses: readonly RepositoryUse[],
 ): Promise<TokenExamination> {
   if (token === null) {
     const message = `the forge "${name}" has no token, so only what is public is read, and nothing is written`;
@@ -47,7 +46,7 @@ export async function examineToken(
     return { findings: [warning(ABOUT, message, fix)], user, isUsable: true };
   }
   const { scopes, expires_at } = await api.read('the token', self, tokenSchema);
-  const findings = [scopesFinding(whose, scopes, uses), ...endFinding(expires_at ?? null, now())];
+  const findings = [scopesFinding(whose, scopes), ...endFinding(expires_at ?? null, now())];
   return { findings, user, isUsable: true };
 }
 
@@ -58,13 +57,10 @@ function kindOf({ username, bot }: User): string {
   return bot ? `a service account's, ${username}` : `a personal one of ${username}`;
 }
 
-function scopesFinding(whose: string, scopes: readonly string[], uses: readonly RepositoryUse[]): Finding {
+function scopesFinding(whose: string, scopes: readonly string[]): Finding {
   const has = `${whose}, with the ${scopes.length === 1 ? 'scope' : 'scopes'} ${scopes.join(', ') || 'none'}`;
   if (scopes.includes('api')) return good(ABOUT, has);
-  if (uses.some(({ use }) => use !== 'policies'))
-    return fault(ABOUT, `${has}: nothing can be written with it`, 'make one with the scope api');
-  if (scopes.includes('read_api')) return good(ABOUT, has);
-  return fault(ABOUT, `${has}: the API cannot be read with it`, 'make one with the scope api or read_api');
+  return fault(ABOUT, `${has}: nothing can be written with it`, 'make one with the scope api');
 }
 
 /** @param end the day on which it ends, in UTC, as `2026-05-01`; null: it has none */

@@ -327,6 +327,15 @@ describe('a merge request', () => {
     );
   });
 
+  it('that goes to another branch now tells so, though nothing was pushed', () => {
+    const changes = { target_branch: { previous: 'release', current: 'main' } };
+    const body = { ...mergeRequestBody('update', 'group/a/fleet', 12), changes };
+    expect(receive(withToken(JSON.stringify(body)))).toMatchObject({
+      kind: 'changed',
+      repository: 'gitlab:group/a/fleet',
+    });
+  });
+
   it('of a fork tells of the project that it goes to', () => {
     const made = mergeRequestBody('open', 'platform/fleet');
     Object.assign(made['object_attributes'] ?? {}, { source: { path_with_namespace: 'somebody/fleet' } });
@@ -339,6 +348,7 @@ describe('a merge request', () => {
     ['object_attributes', { object_attributes: null }],
     ['object_attributes.iid', { object_attributes: { iid: '1' } }],
     ['object_attributes.action', { object_attributes: { iid: 1, action: {} } }],
+    ['changes', { changes: [] }],
   ])('whose %s is odd is refused, and the field is named: %j', (field, changes) => {
     const request = withToken(JSON.stringify({ ...mergeRequestBody('open'), ...changes }));
     expect(refusedAs(request, 400)).toContain(`the body's ${field} must`);

@@ -100,11 +100,13 @@ function movesOf(forge: string, id: string | null, push: Push): WebhookDelivery 
   });
 }
 
-/** A change of title or labels is an update without `oldrev`, which only a push to the branch brings. */
+/** A change of title or labels is an update without `oldrev`, which only a push to the branch brings, to the same branch. */
 function mergeRequestOf(forge: string, body: Record<string, unknown>): WebhookDelivery {
-  const { project, object_attributes } = checked(mergeRequestHookSchema, body, TEMPLATE);
+  const { project, object_attributes, changes } = checked(mergeRequestHookSchema, body, TEMPLATE);
   const { iid, action, oldrev } = object_attributes;
-  if (action === 'update' && !oldrev) return ignored('the merge request is what it was to who waits for it');
+  const goesElsewhere = changes?.target_branch != null;
+  if (action === 'update' && !oldrev && !goesElsewhere)
+    return ignored('the merge request is what it was to who waits for it');
   const became = ACTIONS.get(action ?? '') ?? 'changed';
   return changed('pullRequest', forge, project.path_with_namespace, `merge request !${iid} was ${became}`);
 }
