@@ -56,7 +56,7 @@ describe('the smallest configuration', () => {
       server: { host: '127.0.0.1', port: 8080, apiTokens: [] },
       store: { kind: 'sqlite', file: '/etc/modelhook/data/modelhook.db' },
       forges: { plain: { kind: 'git', url: '/srv/git', webhookSecrets: [new Secret(SECRET)] } },
-      policies: { repository: 'plain:platform/policies', branch: 'main', directory: 'policies' },
+      policies: { repository: 'plain:platform/policies', branch: 'main', directory: 'policies', bounds: [] },
       gitops: {
         fleet: {
           repository: 'plain:platform/fleet',
@@ -474,5 +474,94 @@ describe('a real file', () => {
     const config = loadConfig(file);
     expect(config.forges.plain?.webhookSecrets[0]?.reveal()).toBe('from a file');
     expect(config.store.file).toBe(join(folder, 'data/modelhook.db'));
+  });
+});
+
+describe('the bounds of policies', () => {
+  const withBounds = (...bounds: string[]) =>
+    SMALLEST.replace('policies }', `policies, bounds: [\n  ${bounds.join(',\n  ')} ] }`);
+
+  it('are what policies may use, by their directory from the root of the config repository', () => {
+    const text = withBounds(
+      '{ directory: ./policies/vision/, namespaces: [vision, "vision-*"], storage: [s3://models], maxGpus: 0, allow: [hostIPC] }',
+      '{ directory: "", podFields: [], gpuProfiles: [] }',
+    );
+    const { policies } = knownNames(read(text));
+    expect(policies).toMatchObject({
+      directory: 'policies',
+      bounds: [
+        {
+          directory: 'policies/vision',
+          namespaces: { patterns: ['vision', 'vision-*'] },
+          storage: ['s3://models'],
+          maxGpus: 0,
+          allow: ['hostIPC'],
+        },
+        { directory: '', podFields: [], gpuProfiles: { patterns: [] }, allow: [] },
+      ],
+    });
+  });
+
+  it.each([
+    ['{ directory: policies, namespace: [a] }', /^4:\d+: policies\.bounds\.0\.namespace: is not a key/],
+    ['{ namespaces: [a] }', /directory: is missing/],
+    ['{ directory: policies/../x }', /^4:\d+: policies\.bounds\.0\.directory: /],
+    ['{ directory: charts }', /"charts" is not in policies\.directory, "policies"/],
+    ['{ directory: policies, namespaces: [] }', /namespaces: allows nothing; leave it out/],
+    ['{ directory: policies, runtimes: ["!a"] }', /runtimes: allows nothing; leave it out/],
+    ['{ directory: policies, storage: [] }', /storage: allows nothing/],
+    ['{ directory: policies, runtimes: [""] }', /runtimes\.0: is no pattern/],
+    ['{ directory: policies, allow: [hostpath] }', /allow\.0: gives away no node; what does is hostPath, /],
+    ['{ directory: policies, maxGpus: -1 }', /maxGpus: /],
+    [
+      '{ directory: policies, storage: ["s3://models/../x"] }',
+      /storage\.0: .* has the segment "\." or "\.\."/,
+    ],
+    ['{ directory: policies, storage: ["s3://models/%2e%2e/x"] }', /storage\.0: .* has the segment/],
+    ['{ directory: policies, storage: [models] }', /storage\.0: "models" is no address; .* s3:\/\/models$/],
+    [
+      '{ directory: policies, storage: ["S3://models"] }',
+      /storage\.0: .* in lower-case letters, such as s3:\/\/models$/,
+    ],
+    ['{ directory: policies, storage: ["s3:models"] }', /storage\.0: .* lacks the two slashes/],
+    ['{ directory: policies, podFields: [tolerashuns] }', /podFields\.0: .* did you mean "tolerations"/],
+    [
+      '{ directory: policies, podFields: [env, qqqqqqqqqqqq] }',
+      /podFields\.1: .*; name one of KServe, or give the CRD/,
+    ],
+    [
+      '{ directory: policies, gitops: [flet] }',
+      /gitops\.0: names the GitOps repository "flet", but gitops has only /,
+    ],
+    ['{ directory: policies, paths: [] }', /paths: allows nothing/],
+    ['{ directory: policies, paths: [/nlp] }', /paths\.0: "\/nlp" starts with "\/"/],
+    ['{ directory: policies, paths: [a/../b] }', /paths\.0: "a\/\.\.\/b" has the segment "\.\."/],
+    ['{ directory: policies, adopt: always }', /adopt: must be a boolean/],
+    ['{ directory: policies, repositories: ["plane:ml/*"] }', /repositories\.0: names the forge "plane"/],
+  ])('%s is at fault', (bound, fault) => {
+    expect(faultsOf(withBounds(bound))).toEqual([expect.stringMatching(fault)]);
+  });
+
+  it('take folders of addresses, files and patterns of GitOps repositories', () => {
+    const text = withBounds(
+      '{ directory: policies, storage: [s3://, hf://owner, hf://owner/model, pvc://claim, /mnt/models], gitops: ["*", "!x"], paths: [nlp/, a/b.yaml], podFields: [tolerations, env], adopt: true }',
+    );
+    expect(faultsOf(text)).toEqual([]);
+  });
+
+  it('are at fault where two are of one directory, however it is written', () => {
+    expect(faultsOf(withBounds('{ directory: policies }', '{ directory: ./policies/ }'))).toEqual([
+      '5:16: policies.bounds.1.directory: "policies" has a bound already; keep one of the two',
+    ]);
+  });
+
+  it('may name any cluster where none is configured, and else only those', () => {
+    const text = withBounds('{ directory: policies, clusters: [prod, "dev-*"] }');
+    expect(faultsOf(text)).toEqual([]);
+    expect(faultsOf(`${text}clusters: { prd: {} }\n`)).toEqual([
+      expect.stringContaining(
+        'policies.bounds.0.clusters.0: names the cluster "prod", but clusters has only prd',
+      ),
+    ]);
   });
 });

@@ -4,6 +4,7 @@ import { dirname, isAbsolute, resolve } from 'node:path';
 import { type Alias, type Document, isCollection, LineCounter, type Node, parseDocument, visit } from 'yaml';
 import { z } from 'zod';
 import { forgeSchema } from './config-forges.ts';
+import { danglingBounds, policiesSchema } from './config-policies.ts';
 import { Secret } from './config-secret.ts';
 import { parseCrd } from './core/crd.ts';
 import { type Fault, formatFault, messageOf } from './core/errors.ts';
@@ -196,19 +197,7 @@ function schemaOf(
       name,
       forgeSchema({ secret, webhookSecret: secretOr(makeSecret), existingFile, folder }),
     ),
-    policies: z.strictObject({
-      repository: repositoryId,
-      branch: branch.default('main'),
-      directory: z
-        .string()
-        .default('policies')
-        .transform((text, context) => {
-          const directory = text.replace(/^(?:\.?\/)+|\/+$/g, '').replace(/^\.$/, '');
-          const fault = directory === '' ? null : unsafeName('the directory', directory);
-          if (fault) context.addIssue({ code: 'custom', message: fault });
-          return directory;
-        }),
-    }),
+    policies: policiesSchema({ repository: repositoryId, branch }),
     gitops: z
       .record(
         name,
@@ -236,8 +225,8 @@ export type ClusterConfig = Parsed['clusters'][string];
 /** What modelhook.yaml says, with defaults applied, secrets read and paths absolute. */
 export type Config = Readonly<Parsed>;
 
-/** @returns what policies may refer to */
-export const knownNames = ({ forges, clusters, gitops }: Config): KnownNames => ({
+/** @returns what policies may refer to, and their bounds */
+export const knownNames = ({ forges, clusters, gitops, policies }: Config): KnownNames => ({
   forges: Object.keys(forges),
   clusters: Object.entries(clusters).map(([cluster, { kserve, crd, kubeconfig, inCluster, namespaces }]) => ({
     name: cluster,
@@ -249,6 +238,7 @@ export const knownNames = ({ forges, clusters, gitops }: Config): KnownNames => 
     name,
     pullRequests: forges[parseRepositoryId(repository)?.forge ?? '']?.kind !== 'git',
   })),
+  policies: { directory: policies.directory, bounds: policies.bounds },
 });
 
 /**
@@ -334,7 +324,16 @@ export function parseConfig(
       .map(({ path, message }) => faultAt(offsetOf(document.contents, path), `${pathOf(path)}: ${message}`));
     throw new ConfigError(faults);
   }
-  const dangling = danglingForges(parsed.data);
+  const { forges, clusters, gitops, policies } = parsed.data;
+  const dangling = [
+    ...danglingForges(parsed.data),
+    ...danglingBounds(policies.bounds, {
+      forges: Object.keys(forges),
+      clusters: Object.keys(clusters),
+      gitops: Object.keys(gitops),
+      structures: [ASSUMED_KSERVE.structure, ...Object.values(clusters).flatMap(({ crd }) => crd ?? [])],
+    }),
+  ];
   if (dangling.length > 0)
     throw new ConfigError(
       dangling.map(({ path, message }) =>

@@ -1,7 +1,8 @@
 /** What a replica gets of a GPU, under a name that policies share. */
 import { z } from 'zod';
-import type { JsonObject } from './json.ts';
+import type { Json, JsonObject } from './json.ts';
 import { DNS_LABEL, isQualifiedKey } from './names.ts';
+import { parseQuantity } from './quantity.ts';
 import { doc } from './schema-doc.ts';
 import { fields, type Report } from './schema-faults.ts';
 import type { Path } from './yaml-source.ts';
@@ -101,10 +102,40 @@ export function checkGpuResources(
 
 /** Vendors whose devices are GPUs or take their place. */
 const VENDORS =
-  /^(?:nvidia|amd|gpu\.intel|intel|habana|huawei|hygon|cambricon|metax-tech|mthreads|iluvatar)\.(?:com|ai)\//;
+  /^(?:nvidia|amd|gpu\.intel|intel|habana|huawei|hygon|cambricon|metax-tech|mthreads|iluvatar|volcano)\.(?:com|ai|sh)\//;
 
 /** @returns whether a resource is a GPU, by the domain of its vendor */
 export const isGpu = (resource: string): boolean => VENDORS.test(resource);
+
+/** Kubernetes takes everything with a domain of its own for a device: whole numbers, requests equal to limits. */
+export const isExtended = (resource: string): boolean =>
+  resource.includes('/') && !/^(?:.*\.)?kubernetes\.io\//.test(resource);
+
+/** How much of a card, not how many: `gpucores`, `gpumem-percentage`, `Ascend910-memory`, `mlu.smlu.vcore`. */
+const SHARE_OF_CARD = /(?:cores?|mem(?:ory)?(?:-percentage)?|priority)$/;
+
+/**
+ * @param limits of a container
+ * @param isCounted which of them are of GPUs; whatever is no resource of Kubernetes' own may be one
+ * @returns how many GPUs, or shares of one, it gets. With only the size of a share it is one of that vendor, as HAMi has
+ *   it; of a vendor that is not known here every number counts in full.
+ */
+export function gpuCount(
+  limits: Readonly<Record<string, Json>>,
+  isCounted: (resource: string) => boolean = isExtended,
+): number {
+  const gpus = Object.entries(limits).filter(([name]) => isCounted(name));
+  const byVendor = Map.groupBy(gpus, ([name]) => name.split('/', 1)[0]);
+  return sum([...byVendor.values()].map(countOfVendor));
+}
+
+function countOfVendor(gpus: readonly [resource: string, amount: Json][]): number {
+  const counted = gpus.filter(([name]) => !isGpu(name) || !SHARE_OF_CARD.test(name));
+  if (counted.length === 0) return 1;
+  return sum(counted.map(([, amount]) => Math.max(parseQuantity(String(amount)) ?? 0, 0)));
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0);
 
 /** Formats whose servers have one image for CPUs and one for GPUs, between which KServe chooses. */
 const IMAGE_BY_HARDWARE = ['huggingface', 'vLLM', 'tensorflow', 'pytorch'];
