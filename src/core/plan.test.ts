@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import type { Bound } from './bound.ts';
 import { StalledError } from './errors.ts';
+import { compileGlobs } from './glob.ts';
 import { ASSUMED_KSERVE } from './kserve.ts';
 import type { ModelCard } from './model-card.ts';
-import { makePlan, needsModelCard, type PlanInput } from './plan.ts';
+import { makePlan, needsModelCard, type PlanInput, targetOf } from './plan.ts';
 import { loadGood, only, policyText, runtimeText } from './policy.fixture.ts';
 
 const card: ModelCard = { library: 'sklearn', pipelineTag: null, license: null, tags: [], baseModel: [] };
@@ -246,5 +248,38 @@ describe('the model card', () => {
     const modelCard = { kind: 'card', card: { ...card, library: null } } as const;
     expect(() => planOf({}, { modelCard })).toThrow(/no library_name.*spec\.modelFormat/);
     expect(() => planOf({ labels: { task: `\${modelCard.pipelineTag}` } })).toThrow(/no pipeline_tag/);
+  });
+});
+
+describe('the bound of the policy', () => {
+  const bounded = (bound: Partial<Bound>, spec: object) => {
+    const policies = loadGood(policyText(spec), runtimeText('mlserver'));
+    const policy = { ...only(policies), bound: { directory: 'policies/vision', allow: [], ...bound } };
+    return planOf(spec, { policies, policy });
+  };
+  const namespaces = compileGlobs(['vision', 'vision-*']);
+  const target = { namespace: `\${repository.group}` };
+
+  it.each<[Partial<Bound>, object, string]>([
+    [
+      { namespaces },
+      { target },
+      'namespace "ml" is outside what modelhook.yaml allows policies in policies/vision: "vision", "vision-*"',
+    ],
+    [{ runtimes: compileGlobs(['triton*']) }, { runtime: null }, 'runtime "mlserver" is outside'],
+    [{ storage: ['s3://models/nlp'] }, {}, `storage s3://models/ml/vision/iris/${SHA} is outside`],
+  ])('%j holds for what %j comes to', (bound, spec, message) => {
+    expect(() => bounded(bound, spec)).toThrow(message);
+    expect(() => bounded(bound, spec)).toThrow(StalledError);
+    expect(() => bounded({}, spec)).not.toThrow();
+  });
+
+  it('holds for the target before anything is looked up there', () => {
+    const policies = loadGood(policyText({ target }), runtimeText('mlserver'));
+    const policy = { ...only(policies), bound: { directory: '', allow: [], namespaces } };
+    const event = { repository: 'plain:ml/x', projectId: null, ref: 'refs/tags/v1', sha: SHA };
+    expect(() => targetOf({ ...event, policy, policies, modelCard: { kind: 'card', card } })).toThrow(
+      'namespace "ml" is outside',
+    );
   });
 });

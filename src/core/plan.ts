@@ -1,5 +1,6 @@
 /** Everything that is decided before rendering: from a policy, a ref and a model card to a plan. */
 import { alaudaContainer, alaudaMetadata, alaudaWarnings } from './alauda.ts';
+import { requireWithin } from './bound.ts';
 import { StalledError } from './errors.ts';
 import { cpuImageDoubt } from './gpu-profile.ts';
 import { type JsonObject, mergeJson } from './json.ts';
@@ -103,14 +104,21 @@ function beginPlan(input: PlanInput): { card: ModelCard | null; values: Template
   const card = modelCard.kind === 'card' ? modelCard.card : null;
   const before = valuesOf(policy, input, card);
   const target = resolveTarget(policy, before);
-  const values = { ...before, 'target.namespace': target.namespace, 'target.name': target.name };
-  return { card, values, target };
+  requireWithin(policy.bound, { namespace: target.namespace });
+  return { card, values: withTarget(before, target), target };
 }
+
+/** @returns what templates can name once the target is known */
+export const withTarget = (values: TemplateValues, { namespace, name }: Target): TemplateValues => ({
+  ...values,
+  'target.namespace': namespace,
+  'target.name': name,
+});
 
 /**
  * Decides everything, in the order in which `decisions` says it.
  * @throws StalledError where a person must act: a template without a value, no runtime that fits, a card that is
- *   needed and missing, a storage address KServe refuses
+ *   needed and missing, a storage address KServe refuses, something outside the policy's bound
  */
 export function makePlan(input: PlanInput): Plan {
   const { policy, policies, projectId, kserve = ASSUMED_KSERVE, knative = null } = input;
@@ -127,7 +135,9 @@ export function makePlan(input: PlanInput): Plan {
     input.runtimes ?? catalogueOf(policies),
   );
   const storageUri = fillStorageUri(policy, values);
+  requireWithin(policy.bound, { runtime: runtime.name, storageUri });
   const path = fillPath(policy, values);
+  if (policy.delivery.gitops !== null) requireWithin(policy.bound, { file: { path, target } });
   const conventions = applyConventions(policy, { values, projectId, runtime });
   const deploymentMode = modeIn(policy, knative);
   const kserveVersion = kserve.version === null ? conventions.kserve : parseKServeVersion(kserve.version);
@@ -272,8 +282,13 @@ function fillStorageUri(policy: Policy, values: TemplateValues): string {
   return uri;
 }
 
-/** Each value becomes one safe segment, so no name from outside leads to another folder. */
-function fillPath(policy: Policy, values: TemplateValues): string {
+/**
+ * Names the file in the GitOps repository. Each value becomes one safe segment, so no name from outside leads to another
+ * folder.
+ * @param values with those of the target
+ * @throws StalledError where a variable has no value, or the path is not safe
+ */
+export function fillPath(policy: Policy, values: TemplateValues): string {
   const path = fillTemplate(policy.delivery.path, 'spec.delivery.path', values, pathSegment);
   const unsafe = unsafePath(path);
   if (unsafe !== null)

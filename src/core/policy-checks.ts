@@ -1,6 +1,6 @@
 /** Rules for one policy that its schema cannot say: what hangs together, and what Kubernetes and KServe refuse. */
 import { ALAUDA_KEYS } from './alauda.ts';
-import { checkGpuResources, cpuImageDoubt } from './gpu-profile.ts';
+import { checkGpuResources, cpuImageDoubt, isExtended } from './gpu-profile.ts';
 import { type Json, valueAt } from './json.ts';
 import {
   DNS_LABEL,
@@ -52,7 +52,6 @@ export function checkPolicy(policy: Policy, spec: Json, sink: Sink): void {
   if (policy.conventions === 'alauda') checkAlauda(policy, sink);
   warnOfImage(policy, sink.warn);
   warnOfMode(policy, sink.warn);
-  warnOfLater(policy, sink.warn);
   checkReserved(spec, ['spec'], sink.fault);
 }
 
@@ -166,9 +165,6 @@ function checkQuantity(name: string, value: string, path: Path, report: Report):
   else if (isExtended(name) && !Number.isInteger(amount))
     report(path, `"${value}" is no whole number, and Kubernetes divides no ${name}`);
 }
-
-/** Kubernetes takes everything with a domain of its own for a device: whole numbers, requests equal to limits. */
-const isExtended = (name: string): boolean => /\//.test(name) && !/^(?:.*\.)?kubernetes\.io\//.test(name);
 
 function checkRequests(
   { requests, limits }: Policy['resources'],
@@ -297,13 +293,4 @@ function warnOfMode(policy: Policy, warn: Report): void {
     ['spec', 'pod', 'scaleMetric'],
     `KServe refuses ${metric} in ${mode} mode; use ${metrics.join(' or ')}, or annotate another autoscaler`,
   );
-}
-
-/** What is kept for a controller that can do it, and is not done by this one. */
-function warnOfLater({ onPolicyChange, defaulted }: Policy, warn: Report): void {
-  if (onPolicyChange === 'redeploy' && !defaulted.has('onPolicyChange'))
-    warn(
-      ['spec', 'onPolicyChange'],
-      'this version redeploys nothing yet; a changed policy counts from the next event on',
-    );
 }

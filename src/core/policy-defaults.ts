@@ -1,4 +1,5 @@
 /** What a policy means where it says nothing. */
+import type { Bound } from './bound.ts';
 import { compileGlobs } from './glob.ts';
 import type { GpuProfile } from './gpu-profile.ts';
 import { type JsonObject, valueAt } from './json.ts';
@@ -8,6 +9,7 @@ import type { PolicySpec } from './policy-schema.ts';
 /** What a policy's text leaves to its surroundings. */
 export interface Surroundings {
   source: Policy['source'];
+  bound: Bound | null;
   cluster: string;
   gitops: string | null;
   gpu: GpuProfile | null;
@@ -20,6 +22,7 @@ export function applyDefaults(name: string, spec: PolicySpec, around: Surroundin
   return {
     name,
     source: around.source,
+    bound: around.bound,
     match: {
       repositories: compileGlobs(spec.match.repositories),
       tags: compileGlobs(spec.match.tags ?? []),
@@ -70,7 +73,6 @@ const DEFAULTED = [
   'storage.uri',
   'storage.ephemeralStorage',
   'delivery.path',
-  'onPolicyChange',
 ];
 
 function isStated(spec: PolicySpec, path: string): boolean {

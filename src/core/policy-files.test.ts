@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ASSUMED_KSERVE } from './kserve.ts';
-import { faultsOf, load, loadGood, only, policyText, runtimeText } from './policy.fixture.ts';
+import { faultsOf, load, loadGood, only, policyText, runtimeText, UNBOUNDED } from './policy.fixture.ts';
 import { loadPolicies } from './policy-files.ts';
 import type { KnownNames } from './policy-references.ts';
 
@@ -205,6 +205,7 @@ describe('names of clusters and GitOps repositories', () => {
     forges: ['plain'],
     clusters: clusters.map((name) => ({ name, kserve: ASSUMED_KSERVE, reachable: false, namespaces: [] })),
     gitops: gitops.map((name) => ({ name, pullRequests: false })),
+    policies: UNBOUNDED,
   });
   const messages = (spec: object, known?: KnownNames): string[] =>
     withKnown(spec, known).faults.map(({ message }) => message);
@@ -241,7 +242,12 @@ describe('names of clusters and GitOps repositories', () => {
 describe('the namespaces that modelhook.yaml gives for a cluster', () => {
   const faultsWith = (namespace: string, namespaces: string[]): string[] => {
     const clusters = [{ name: 'prod', kserve: ASSUMED_KSERVE, reachable: true, namespaces }];
-    const known = { forges: ['plain'], clusters, gitops: [{ name: 'fleet', pullRequests: false }] };
+    const known = {
+      forges: ['plain'],
+      clusters,
+      gitops: [{ name: 'fleet', pullRequests: false }],
+      policies: UNBOUNDED,
+    };
     const spec = { target: { namespace, cluster: 'prod' } };
     return loadPolicies([{ path: 'a.yaml', text: policyText(spec) }], 'c0ffee', { known }).faults.map(
       ({ message }) => message,
@@ -290,6 +296,7 @@ it('a pattern for a forge that is not configured is warned of', () => {
     forges: ['gitlab'],
     clusters: [],
     gitops: [{ name: 'fleet', pullRequests: false }],
+    policies: UNBOUNDED,
   };
   const { warnings } = loadPolicies([{ path: 'a.yaml', text: policyText({ match }) }], 'c0ffee', { known });
   expect(warnings.map(({ message }) => message)).toEqual([
@@ -335,6 +342,7 @@ describe('where a manifest goes', () => {
           reachable,
           namespaces: [],
         })),
+        policies: UNBOUNDED,
         gitops: [
           { name: 'fleet', pullRequests: false },
           { name: 'hub', pullRequests: true },
@@ -364,9 +372,8 @@ describe('where a manifest goes', () => {
     expect(faults({ apply: true, via: 'pullRequest' }, [true])[0]).toContain('no pull request');
   });
 
-  it('warns of a redeployment that is not done yet', () => {
-    const { warnings } = load(policyText({ onPolicyChange: 'redeploy' }));
-    expect(warnings.map(({ message }) => message)).toEqual([expect.stringContaining('this version')]);
+  it('takes a redeployment with a change of the policy as it is', () => {
+    expect(load(policyText({ onPolicyChange: 'redeploy' })).warnings).toEqual([]);
   });
 
   it('takes a removal with the ref as it is', () => {

@@ -1,10 +1,12 @@
 /** The files of the config repository made a {@link PolicySet}, or everything that is wrong with them. */
 import type { z } from 'zod';
+import { type Bound, boundOf } from './bound.ts';
 import type { Fault } from './errors.ts';
 import { checkGpuResources, type GpuProfile, gpuProfileSchema, normaliseGpu } from './gpu-profile.ts';
 import { isJsonObject, type Json, type JsonObject, valueAt } from './json.ts';
 import { ASSUMED_KSERVE, type KServe } from './kserve.ts';
 import type { Policy, PolicySet } from './policy.ts';
+import { type Bounding as BoundChecks, checkBound } from './policy-bounds.ts';
 import { checkPolicy } from './policy-checks.ts';
 import { findConflicts } from './policy-conflicts.ts';
 import { applyDefaults } from './policy-defaults.ts';
@@ -20,8 +22,10 @@ import type { Position } from './yaml-source.ts';
 
 /** What the files do not say themselves. */
 export interface LoadOptions {
-  /** Without it, names of clusters and GitOps repositories are not checked. */
+  /** Without it, names of clusters and GitOps repositories are not checked, and no bounds apply. */
   known?: KnownNames | undefined;
+  /** Where the config repository has a file, by the path it is given with; left out: at that path. Bounds go by it. */
+  placeOf?: ((path: string) => string) | undefined;
   /** Of clusters that `known` says nothing of; without it {@link ASSUMED_KSERVE}. */
   kserve?: KServe | undefined;
 }
@@ -45,7 +49,7 @@ export interface LoadedPolicies {
 export function loadPolicies(
   files: readonly PolicyFile[],
   revision: string,
-  { known, kserve = ASSUMED_KSERVE }: LoadOptions = {},
+  { known, kserve = ASSUMED_KSERVE, placeOf = (path) => path }: LoadOptions = {},
 ): LoadedPolicies {
   const { faults, notes, ...sources } = sortDocuments(files);
   const warnings: Fault[] = [];
@@ -66,9 +70,20 @@ export function loadPolicies(
     known: known ?? null,
     kserve,
   };
+  const boundFor = (file: string) => known && boundOf(known.policies.bounds, placeOf(file));
+  const boundsOfProfiles = new Map(
+    profiles.map(({ item, source }) => [item.name, boundFor(source.file) ?? null]),
+  );
+  const bounding: Bounding = {
+    boundFor,
+    boundOfProfile: (name) => boundsOfProfiles.get(name) ?? null,
+    budget: { left: MAX_BOUND_WORK },
+  };
   const used: ProfileUse = new Map();
   const policies = unique(
-    sources.policies.flatMap((source) => readPolicy(source, definitions, used, { faults, warnings })),
+    sources.policies.flatMap((source) =>
+      readPolicy(source, definitions, { used, bounding }, { faults, warnings }),
+    ),
     (one) => `DeploymentPolicy "${one.item.name}"`,
     faults,
   ).map(({ item }) => item);
@@ -98,6 +113,13 @@ interface Placed<Item> {
 }
 /** By the name of a GPU profile: what is known of the KServe of the clusters it is used for. */
 type ProfileUse = Map<string, Set<KServe>>;
+
+interface Bounding extends BoundChecks {
+  /** undefined: nothing is known of modelhook.yaml */
+  boundFor(file: string): Bound | undefined;
+}
+/** Ten seconds of comparing patterns with bounds, of which 10,000 ordinary policies need two; what is left then is refused. */
+const MAX_BOUND_WORK = 30_000_000;
 
 const compare = (left: string, right: string): number => (left < right ? -1 : left > right ? 1 : 0);
 const byName = (left: { name: string | null }, right: { name: string | null }): number =>
@@ -161,7 +183,7 @@ function checkProfileStructure(
 function readPolicy(
   source: Source,
   definitions: Definitions,
-  used: ProfileUse,
+  { used, bounding }: { used: ProfileUse; bounding: Bounding },
   { faults, warnings }: { faults: Fault[]; warnings: Fault[] },
 ): Placed<Policy>[] {
   const { file, document } = source;
@@ -180,9 +202,11 @@ function readPolicy(
   const one = placed(metadata.name, source);
   const { kserve, ...references } = resolveReferences(spec, definitions, sink);
   if (spec.gpuProfile) used.set(spec.gpuProfile, (used.get(spec.gpuProfile) ?? new Set()).add(kserve));
-  const policy = applyDefaults(metadata.name, spec, { source: one.place, ...references });
+  const bound = bounding.boundFor(file) ?? null;
+  const policy = applyDefaults(metadata.name, spec, { source: one.place, bound, ...references });
   checkPolicy(policy, document.value['spec'] ?? null, sink);
   checkPolicyStructure(policy, kserve, sink.fault);
+  checkBound(policy, sink.fault, bounding);
   // A policy with faults is no other's rival.
   return checked === null ? [] : [{ ...one, item: policy }];
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { faultsOf, load, loadGood, only, policyText } from './policy.fixture.ts';
+import { faultsOf, load, loadGood, only, policyText, UNBOUNDED } from './policy.fixture.ts';
 import { loadPolicies } from './policy-files.ts';
 
 const messages = (spec: object): string[] =>
@@ -115,6 +115,7 @@ it('a GPU profile is checked against the KServe of each cluster it is used for',
         forges: ['plain'],
         clusters: [{ name: 'prod', kserve: anything, reachable: false, namespaces: [] }],
         gitops: [{ name: 'fleet', pullRequests: false }],
+        policies: UNBOUNDED,
       },
     },
   );

@@ -1,4 +1,5 @@
 /** What a policy names and does not hold itself: a GPU profile, a cluster, a GitOps repository, a runtime. */
+import type { Bound } from './bound.ts';
 import { checkGpuResources, type GpuProfile, normaliseGpu } from './gpu-profile.ts';
 import type { KServe } from './kserve.ts';
 import { listNames, suggestion } from './nearest.ts';
@@ -14,6 +15,7 @@ export interface KnownNames {
   forges: readonly string[];
   clusters: readonly KnownCluster[];
   gitops: readonly KnownGitops[];
+  policies: { directory: string; bounds: readonly Bound[] };
 }
 
 export interface KnownCluster {

@@ -204,7 +204,7 @@ const specSchema = fields({
   onPolicyChange: doc(
     z.enum(['redeploy', 'nextEvent']).nullish(),
     'What a merged policy change does to what is deployed: `redeploy` what now renders differently, or wait for the ' +
-      '`nextEvent`. This version always uses a merged change from the next event on.',
+      '`nextEvent`: the next push of each ref.',
     { examples: ['nextEvent'], default: 'redeploy' },
   ),
   onRefDelete: doc(

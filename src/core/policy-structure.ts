@@ -4,11 +4,18 @@ import type { JsonObject } from './json.ts';
 import { ASSUMED_VERSION, type KServe } from './kserve.ts';
 import { modeOf, type Policy } from './policy.ts';
 import type { Report } from './schema-faults.ts';
-import { checkStructure, type Structure } from './structure.ts';
+import { checkStructure, nodeAt, type Structure } from './structure.ts';
 import type { Path } from './yaml-source.ts';
 
 const PREDICTOR = ['spec', 'predictor'];
 const MODEL = [...PREDICTOR, 'model'];
+
+/** @returns the names of the fields that may stand at the top of a policy's `pod` and `container` */
+export const mergedFields = (structure: Structure): string[] =>
+  [PREDICTOR, MODEL].flatMap((at) => {
+    const node = nodeAt(structure, at);
+    return node?.type === 'object' ? Object.keys(node.fields) : [];
+  });
 
 /** Checks fields of a predictor's pod, where a policy or a GPU profile has them. */
 export const checkPodStructure = (pod: JsonObject, path: Path, structure: Structure, fault: Report): void =>

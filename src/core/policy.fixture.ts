@@ -1,6 +1,7 @@
 /** Policy files for tests. JSON is YAML too. */
 import type { Policy, PolicySet } from './policy.ts';
 import { type LoadedPolicies, loadPolicies } from './policy-files.ts';
+import type { KnownNames } from './policy-references.ts';
 
 const DEFAULTS = {
   match: { repositories: ['plain:ml/**'], tags: ['v*'] },
@@ -18,6 +19,9 @@ export const policyText = (spec: object = {}, name = 'production'): string =>
     metadata: { name },
     spec: { ...DEFAULTS, ...spec },
   });
+
+/** What modelhook.yaml has of policies where it bounds none. */
+export const UNBOUNDED: KnownNames['policies'] = { directory: 'policies', bounds: [] };
 
 export const runtimeText = (name: string, spec: object = {}, metadata: object = {}): string =>
   JSON.stringify({

@@ -1,4 +1,5 @@
 /** What a policy means once its defaults are applied, and everything one commit of the config repository says. */
+import type { Bound } from './bound.ts';
 import type { GlobList } from './glob.ts';
 import type { GpuProfile } from './gpu-profile.ts';
 import type { JsonObject } from './json.ts';
@@ -10,6 +11,8 @@ export interface Policy {
   name: string;
   /** Where it is defined, for messages that name it. */
   source: { file: string; line: number; column: number };
+  /** Of the directory it stands in; null: modelhook.yaml is not at hand. */
+  bound: Bound | null;
   match: { repositories: GlobList; tags: GlobList; branches: GlobList };
   environment: string;
   description: string;

@@ -15,8 +15,11 @@ export interface RefMove {
 }
 
 export type RefEventKind = 'created' | 'moved' | 'deleted';
-/** Who told us: a webhook, a listing of the repository's refs, or the reading of the one ref a rollout is for. */
-export type RefEventSource = 'webhook' | 'listing' | 'reading';
+/**
+ * Who told us: a webhook, a listing of the repository's refs, the reading of the one ref a rollout is for, or a person who
+ * asked for a ref that was there before anybody told of it.
+ */
+export type RefEventSource = 'webhook' | 'listing' | 'reading' | 'replay';
 
 /** One ref of one repository was created, moved or deleted. Stored once for every time it happened. */
 export interface RefEvent {

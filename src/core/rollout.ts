@@ -13,8 +13,11 @@ export const PHASES: readonly Phase[] = [
   'cancelled',
 ];
 
-/** What the controller does next with a rollout; null once it is final. */
-export type Stage = 'resolve' | 'remove' | 'deliver' | 'observe';
+/**
+ * What the controller does next with a rollout; null once it is final. `wave`: it waits for others that changes of the
+ * policies have made.
+ */
+export type Stage = 'wave' | 'resolve' | 'remove' | 'deliver' | 'observe';
 
 /** Why a rollout exists, and the id of what caused it. */
 export interface Cause {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { GitRepository } from '../../test/git-repository.ts';
 import { importCommits } from './fast-import.ts';
-import { GitError, git, TOKEN_VARIABLE, withoutToken } from './git.ts';
+import { GitBoundError, GitError, git, TOKEN_VARIABLE, withoutToken } from './git.ts';
 
 let folder: string;
 let repository: GitRepository;
@@ -170,6 +170,7 @@ describe('a git command', () => {
   it('that answers more than is wanted is ended', async () => {
     const id = repository.git(['hash-object', '-w', '--stdin'], Buffer.alloc(100_000));
     const reading = git(['cat-file', 'blob', id], { dir: repository.dir, maxOutput: 50_000 });
+    await expect(reading).rejects.toThrow(GitBoundError);
     await expect(reading).rejects.toThrow('git cat-file: answered more than 50000 bytes');
   });
 
@@ -191,6 +192,7 @@ describe('a git command', () => {
         said += text;
       },
     });
+    await expect(hanging).rejects.toThrow(GitBoundError);
     await expect(hanging).rejects.toThrow('git hang: gave no answer within 1.5 s');
     const pids = said.trim().split(/\s+/).map(Number);
     expect(pids).toHaveLength(2);

@@ -19,6 +19,9 @@ export class GitError extends Error {
   }
 }
 
+/** A command was ended by us: it took longer, or answered more, than it may. */
+export class GitBoundError extends GitError {}
+
 /** What git needs to reach a repository: where it is, and the environment that lets it in. */
 export interface Remote {
   /** A path or URL, without credentials. */
@@ -136,7 +139,7 @@ export function endAllGit(): void {
 /**
  * Runs one git command to its end.
  * @returns its standard output
- * @throws GitError where it exits with another code than 0; StalledError where git is not installed
+ * @throws GitError where it exits with another code than 0; GitBoundError where it exceeds its bounds; StalledError where git is not installed
  */
 export function git(args: readonly string[], options: GitOptions = {}): Promise<Buffer> {
   const command = args[0] ?? '';
@@ -151,13 +154,15 @@ export function git(args: readonly string[], options: GitOptions = {}): Promise<
     };
     const timeout = options.timeout ?? TIMEOUT;
     const timer = setTimeout(() => {
-      fail(new GitError(command, null, '', `gave no answer within ${timeout / 1000} s`));
+      fail(new GitBoundError(command, null, '', `gave no answer within ${timeout / 1000} s`));
     }, timeout);
     child.stdout?.on('data', (chunk: Buffer) => {
       out.push(chunk);
       size += chunk.length;
       if (size > (options.maxOutput ?? MAX_OUTPUT))
-        fail(new GitError(command, null, '', `answered more than ${options.maxOutput ?? MAX_OUTPUT} bytes`));
+        fail(
+          new GitBoundError(command, null, '', `answered more than ${options.maxOutput ?? MAX_OUTPUT} bytes`),
+        );
     });
     child.stderr?.on('data', (chunk: Buffer) => {
       const text = chunk.toString();

@@ -11,6 +11,9 @@ import { ObjectReader } from './objects.ts';
  */
 export type LocateRemote = (url: string | null) => Promise<Remote>;
 
+/** Milliseconds: whoever proposes a change decides how much there is to fetch, and no filter bounds all of it together. */
+const HEAD_TIME = 60_000;
+
 /** Pushes after which a mirror is tidied. */
 const PUSHES_A_TIDYING = 200;
 
@@ -90,6 +93,38 @@ export class Mirror {
   }
 
   /**
+   * Brings the newest commit of one ref up to date, without its largest files where the server can leave them out.
+   * @param sha the commit that the ref is to lead to
+   * @throws Error where it leads elsewhere by now; GitBoundError where that takes more than a minute
+   */
+  async fetchHead(ref: string, sha: string): Promise<void> {
+    const remote = await this.#ready();
+    if ((await this.resolve(`${sha}^{commit}`)) !== null) return;
+    // A path cannot be where Git would get later what it leaves out now.
+    const filter = remote.url.startsWith('/') ? [] : ['--filter=blob:limit=1m'];
+    const refspec = `+${ref}:refs/modelhook/reviewed`;
+    await git(
+      [
+        'fetch',
+        '--quiet',
+        '--no-tags',
+        '--no-write-fetch-head',
+        '--depth=1',
+        ...filter,
+        '--',
+        remote.url,
+        refspec,
+      ],
+      { dir: this.dir, remote, timeout: HEAD_TIME },
+    );
+    // What was left out is not there, and is not to be got: git would ask for it, or fail, when it is looked at.
+    if (filter.length > 0)
+      await git(['config', '--remove-section', `remote.${remote.url}`], { dir: this.dir });
+    if ((await this.resolve(`${sha}^{commit}`)) === null)
+      throw new Error(`${ref} does not lead to ${sha} any more`);
+  }
+
+  /**
    * Makes sure that a commit is there, without its blobs.
    * @throws GitError where the repository does not have it
    */
@@ -153,6 +188,20 @@ export class Mirror {
     git(['-c', 'gc.auto=6700', 'gc', '--auto', '--quiet'], { dir: this.dir, timeout: 3_600_000 }).catch(
       failed,
     );
+  }
+
+  /**
+   * Removes all of it where it has more than so many bytes, those of broken fetches among them; the next fetch makes it anew.
+   * Nobody may be using it.
+   */
+  async removeOver(bytes: number): Promise<void> {
+    if (!this.#exists()) return;
+    const counts = (await git(['count-objects', '-v'], { dir: this.dir })).toString();
+    const kibibytes = [...counts.matchAll(/^size[a-z-]*: (\d+)$/gm)].reduce(
+      (sum, [, n]) => sum + Number(n),
+      0,
+    );
+    if (kibibytes * 1024 > bytes) rmSync(this.dir, { recursive: true, force: true });
   }
 
   /** @returns a reader of the mirror's objects, for the caller to close */
