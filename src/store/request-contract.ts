@@ -1,4 +1,4 @@
-/** What every store does when people ask for something: retry, cancel, rollback, and a command's own rollouts. */
+/** What every store does when people ask for something: retry, cancel, rollback, replay, and a command's own rollouts. */
 // biome-ignore-all lint/style/noRestrictedImports: a suite for tests may use what tests use
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CommitStatus } from '../core/commit-status.ts';
@@ -17,6 +17,7 @@ import {
   REVISION,
   rollOut,
   type StoreHarness,
+  TAG,
   TARGET,
   tell,
   WATCHED,
@@ -312,6 +313,14 @@ export function describeRequests(name: string, create: () => Promise<StoreHarnes
         expect(await store.requests.rollback(retried?.id ?? '')).toMatchObject({ revision: 'v1' });
       });
 
+      it('goes before what waits for its suspended policy, and ends it not: it was pushed later', async () => {
+        await went({ tag: 'v1' }, DELIVERED);
+        const bad = await went({ tag: 'v2', sha: B }, DELIVERED);
+        const held = await went({ tag: 'v3', sha: C }, { stage: 'resolve', message: 'Waiting' });
+        expect(await store.requests.rollback(bad.id)).toMatchObject({ revision: 'v1' });
+        expect(await found(held.id)).toMatchObject({ phase: 'pending', message: 'Waiting' });
+      });
+
       it('of a rollback goes forth again', async () => {
         await went({ tag: 'v1' }, DELIVERED);
         const v2 = await went({ tag: 'v2', sha: B }, DELIVERED);
@@ -416,6 +425,190 @@ export function describeRequests(name: string, create: () => Promise<StoreHarnes
           `a newer rollout (${made?.id}) brings v1 to prod/vision/iris; roll that one back`,
         );
       });
+    });
+
+    describe('a replay', () => {
+      const draftsOf = (...policies: string[]) => policies.map((policy) => ({ policy, environment: policy }));
+      const replay = (eventId: string | null, ...policies: string[]) =>
+        store.requests.replay({
+          repository: IRIS,
+          ref: TAG,
+          eventId,
+          policyRevision: 'later',
+          drafts: draftsOf(...policies),
+        });
+      /** An event that these policies matched when it came. @returns its id */
+      async function came(sha = A, before: string | null = null, ...policies: string[]): Promise<string> {
+        const recorded = await tell(store, { before, after: sha });
+        if (recorded.outcome !== 'new') throw new Error(`it made no event: ${recorded.outcome}`);
+        const { event } = recorded;
+        await store.events.matched([{ event, policyRevision: REVISION, drafts: draftsOf(...policies) }]);
+        return event.id;
+      }
+      const baseline = async (): Promise<void> => {
+        await store.repositories.scheduleListings([IRIS]);
+        const listed = [{ ref: TAG, sha: A, object: A }];
+        await store.repositories.applyListing(await store.repositories.snapshot(IRIS), listed, 0);
+      };
+
+      it('begins what the event would have begun, had the policy been there', async () => {
+        const id = await came();
+        const [rollout] = (await replay(id, 'late')) ?? [];
+        expect(rollout).toMatchObject({
+          cause: { kind: 'event', of: id },
+          eventId: id,
+          repository: IRIS,
+          ref: TAG,
+          revision: 'v1.0.0',
+          sha: A,
+          policy: 'late',
+          policyRevision: 'later',
+          environment: 'late',
+          phase: 'pending',
+          stage: 'resolve',
+          message: 'Queued for late',
+        });
+        expect(await store.rollouts.claim('resolve', 10)).toEqual([rollout]);
+      });
+
+      it('leaves out the policies that have a rollout of it, and is refused where all have', async () => {
+        const id = await came(A, null, 'early');
+        expect(await replay(id, 'early', 'late')).toMatchObject([{ policy: 'late' }]);
+        const made = (await store.events.get(id))?.rollouts ?? [];
+        await expect(replay(id, 'early', 'late')).rejects.toThrow(
+          `each policy that matches ${TAG} of ${IRIS} has a rollout of it; retry ${made[0]?.id} (early), ${made[1]?.id} (late) instead`,
+        );
+        expect((await store.events.get(id))?.rollouts).toEqual(made);
+      });
+
+      it('wakes whoever works, and not where nothing comes of it', async () => {
+        const id = await came();
+        let told = 0;
+        store.lifecycle.onChange(() => {
+          told += 1;
+        });
+        await replay(id, 'late');
+        await replay(id, 'late').catch(() => {});
+        expect(told).toBe(1);
+      });
+
+      it('is refused of an event that is not matched yet: it will be', async () => {
+        await tell(store, { after: A });
+        await expect(replay(null, 'late')).rejects.toThrow(
+          'has not been matched with the policies yet; wait',
+        );
+      });
+
+      it('is refused of what is not the newest of its ref, and names that', async () => {
+        const first = await came(A);
+        const second = await came(B, A);
+        await expect(replay(first, 'late')).rejects.toThrow(
+          `${TAG} of ${IRIS} has changed since this event; replay event ${second}, its newest`,
+        );
+        expect(await replay(null, 'late')).toMatchObject([{ eventId: second, sha: B }]);
+      });
+
+      it('is refused of a deletion, and of what was deleted since', async () => {
+        const id = await came(A);
+        const gone = await tell(store, { before: A, after: null });
+        for (const event of [id, gone.outcome === 'new' ? gone.event.id : '', null])
+          await expect(replay(event, 'late')).rejects.toThrow(
+            `${TAG} of ${IRIS} is deleted, which is not replayed; push it again`,
+          );
+      });
+
+      it('of a ref of the baseline makes its event, once', async () => {
+        await baseline();
+        const [rollout] = (await replay(null, 'late')) ?? [];
+        expect(await store.events.get(rollout?.eventId ?? '')).toMatchObject({
+          repository: IRIS,
+          ref: TAG,
+          kind: 'created',
+          before: null,
+          sha: A,
+          source: 'replay',
+          receivedAt: NOON,
+          policyRevision: 'later',
+          rollouts: [{ policy: 'late' }],
+        });
+        expect(await store.events.unmatched(10)).toEqual([]);
+        expect(await replay(null, 'late', 'another')).toMatchObject([{ eventId: rollout?.eventId }]);
+        expect(await tell(store, { after: A })).toMatchObject({
+          outcome: 'repeat',
+          event: { id: rollout?.eventId },
+        });
+        expect((await store.events.list({ limit: 10 })).items).toHaveLength(1);
+      });
+
+      it('of a ref of the baseline takes back nothing that was pushed since, for no policy', async () => {
+        await baseline();
+        const newer = await went({ tag: 'v1.1.0', sha: B }, DELIVERED);
+        for (const policy of ['late', 'later']) {
+          harness.clock.now += 1000;
+          const [late] = (await replay(null, policy)) ?? [];
+          const plan = { ...planned(), policyRevision: policy };
+          expect(await store.rollouts.advance(late?.id ?? '', plan)).toBeNull();
+          expect(await found(late?.id ?? '')).toMatchObject({ message: 'Superseded by v1.1.0' });
+        }
+        expect(await found(newer.id)).toMatchObject({ phase: 'delivered' });
+      });
+
+      it('of a ref that nobody knows is nothing', async () => {
+        expect(await replay(null, 'late')).toBeNull();
+      });
+
+      it('takes back nothing that came after its event, in whatever order things are replayed', async () => {
+        const old = await came();
+        const newer = await went({ tag: 'v1.1.0', sha: B }, DELIVERED);
+        const [late] = (await replay(old, 'late')) ?? [];
+        expect(await store.rollouts.advance(late?.id ?? '', planned())).toBeNull();
+        expect(await found(late?.id ?? '')).toMatchObject({
+          phase: 'superseded',
+          message: 'Superseded by v1.1.0',
+        });
+        expect(await found(newer.id)).toMatchObject({ phase: 'delivered' });
+        await expect(store.requests.retry(late?.id ?? '')).rejects.toThrow(
+          `a newer rollout (${newer.id}) has brought v1.1.0 to prod/vision/iris; retry that one`,
+        );
+      });
+
+      it('brings what is newer than the last rollout of its target', async () => {
+        await went({ tag: 'v0.9.0', sha: B }, DELIVERED);
+        const [late] = (await replay(await came(), 'late')) ?? [];
+        expect(await store.rollouts.advance(late?.id ?? '', planned())).toMatchObject({ stage: 'deliver' });
+      });
+
+      it('for a policy in the place of one that is gone may go to its target', async () => {
+        const id = await came(A, null, 'early');
+        const [early] = await store.rollouts.claim('resolve', 1);
+        for (const change of [{ ...planned(), policyRevision: REVISION }, DELIVERED])
+          await store.rollouts.advance(early?.id ?? '', change);
+        harness.clock.now += 1;
+        const [late] = (await replay(id, 'late')) ?? [];
+        const change = { ...planned(), policyRevision: 'later' };
+        expect(await store.rollouts.advance(late?.id ?? '', change)).toMatchObject({ stage: 'deliver' });
+      });
+
+      it('by two policies of one target is refused the second', async () => {
+        const [one, two] = (await replay(await came(), 'one', 'two')) ?? [];
+        await store.rollouts.advance(one?.id ?? '', planned());
+        await expect(store.rollouts.advance(two?.id ?? '', planned())).rejects.toThrow(
+          'policies "one" and "two" both deploy',
+        );
+      });
+    });
+
+    it('what waits though nothing failed is looked at once the policies change, but for the suspended ones', async () => {
+      const drafts = ['free', 'held', 'failing'].map((policy) => ({ policy, environment: policy }));
+      const rollouts = await rollOut(store, { drafts });
+      for (const { id, policy } of rollouts)
+        await store.rollouts.advance(id, {
+          dueAt: NOON + 60_000,
+          waitingSince: policy === 'failing' ? NOON : null,
+        });
+      expect(await store.rollouts.claim('resolve', 10)).toEqual([]);
+      await store.rollouts.lookAgain(['held']);
+      expect(await store.rollouts.claim('resolve', 10)).toMatchObject([{ policy: 'free' }]);
     });
 
     it("a command's rollouts share their cause, and two of one target are refused", async () => {

@@ -11,6 +11,9 @@ export interface Schema {
   rollouts: RolloutsTable;
   transitions: TransitionsTable;
   reports: ReportsTable;
+  /** Long, and the same for many plans. */
+  catalogues: { hash: string; content: string };
+  reviews: ReviewsTable;
   facts: { key: string; value: string };
 }
 
@@ -89,6 +92,8 @@ export interface RolloutsTable {
   /** The plan's, as a column: one delivery at a time goes to each. */
   destination: string | null;
   manifest: string | null;
+  /** JSON of what it was planned from, the catalogue of runtimes by its hash; null in rows of before it was kept. */
+  inputs: string | null;
   /** JSON of Receipt. */
   receipt: string | null;
   /** JSON of PullRequestReference. */
@@ -128,6 +133,29 @@ export interface ReportsTable {
   uncertain: number;
   attempts: number;
   /** null: nothing to write. */
+  due_at: number | null;
+  lease: string | null;
+}
+
+export interface ReviewsTable {
+  id: string;
+  subject: string;
+  number: number | null;
+  label: string;
+  url: string | null;
+  head: string;
+  head_ref: string;
+  status_ref: string;
+  /** Grows whenever there is something new to look at, so that what changed during an examination is examined next. */
+  version: number;
+  /** JSON of ReviewOutcome. */
+  outcome: string | null;
+  /** The whole report, which may be long: read where it is shown, only. */
+  text: string | null;
+  /** How long its last examination took, in milliseconds; null: there was none. */
+  took: number | null;
+  attempts: number;
+  /** null: nothing to do. */
   due_at: number | null;
   lease: string | null;
 }

@@ -1,6 +1,6 @@
 /**
- * In which order the rollouts of a target count: that of their events. A retry or a rollback was asked for later, and still
- * says nothing about what was pushed since the rollout it is about.
+ * In which order the rollouts of a target count: that of their events. A retry, a rollback, a replay or a change of the policies
+ * came later, and still says nothing about what was pushed since the rollout or event that it is about.
  */
 import { type RawBuilder, type Selectable, sql } from 'kysely';
 import type { RolloutsTable } from './schema.ts';

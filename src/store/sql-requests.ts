@@ -1,13 +1,14 @@
-/** What people ask for: to try a rollout again, to end it, to take it back, or to deploy without a push. */
-import { randomUUID } from 'node:crypto';
-import type { Insertable, Transaction } from 'kysely';
+/** What people ask for: to try a rollout again, to end it, to take it back, or to deploy without a push, or long after it. */
+import type { Transaction } from 'kysely';
 import { StalledError } from '../core/errors.ts';
 import { revisionOf } from '../core/ref-event.ts';
 import { formatTarget, type PlanSummary } from '../core/rollout.ts';
-import type { RolloutsTable, Schema } from './schema.ts';
+import type { Schema } from './schema.ts';
+import { begin } from './sql-begin.ts';
 import type { SqlContext } from './sql-context.ts';
 import { isBefore, PLACE, placeInOrder } from './sql-order.ts';
 import { isForDeletion, targetOf } from './sql-removals.ts';
+import { replay } from './sql-replay.ts';
 import { endOlder, type Row, report, rolloutOf, write } from './sql-rollouts.ts';
 import { latestAfter, nameOf, overtaken, placeOfRetry, sameTarget } from './sql-supersede.ts';
 import type { CommandDraft, RequestStore } from './store.ts';
@@ -32,6 +33,12 @@ export function createRequestStore(context: SqlContext): RequestStore {
     retry: (id) => answer(id, retry),
     cancel: (id, by) => answer(id, (trx, row, at) => cancel(trx, row, at, by)),
     rollback: (id) => answer(id, rollback),
+    async replay(draft) {
+      const at = now();
+      const rows = await context.write((trx) => replay(trx, draft, at));
+      if (rows) changed();
+      return rows?.map(rolloutOf) ?? null;
+    },
     async command(draft) {
       const at = now();
       const rows = await context.write((trx) => command(trx, draft, at));
@@ -62,7 +69,7 @@ async function retry(trx: Trx, row: Row, at: number): Promise<Row> {
   const place = target ? await placeOfRetry(trx, row, target) : placeInOrder(row);
   // A removal that is tried again must not deploy.
   const stage = (await isForDeletion(trx, row)) ? 'remove' : 'resolve';
-  return insert(trx, at, { ...copyOf(row), cause_kind: 'retry', cause_of: row.id, place, stage });
+  return begin(trx, at, { ...copyOf(row), cause_kind: 'retry', cause_of: row.id, place, stage });
 }
 
 async function cancel(trx: Trx, row: Row, at: number, by: string): Promise<Row> {
@@ -91,7 +98,10 @@ async function rollback(trx: Trx, row: Row, at: number): Promise<Row> {
       'this rollout has delivered nothing that could be taken back',
       row.stage === null ? 'roll back the one that did' : 'cancel it instead',
     );
-  const latest = await latestAfter(trx, row, target);
+  const newest = await latestAfter(trx, row, target);
+  // What waits for its suspended policy has put nothing there, and goes on after this.
+  const isHeld = newest?.stage === 'resolve' || newest?.stage === 'wave';
+  const latest = isHeld ? await latestAfter(trx, row, target, newest.id) : newest;
   if (latest) throw overtaken(latest, target, 'rollback');
   const before = await sameTarget(trx, row.repository, target)
     .where(isBefore(row))
@@ -110,11 +120,12 @@ async function rollback(trx: Trx, row: Row, at: number): Promise<Row> {
       'push the version that should be there',
     );
   const plan = planOfRollback(JSON.parse(row.plan), JSON.parse(before.plan));
-  const delivers = { ...target, manifest: before.manifest, plan: JSON.stringify(plan) };
+  const { manifest, inputs } = before;
+  const delivers = { ...target, manifest, inputs, plan: JSON.stringify(plan) };
   // What was pushed since the rollout that is taken back counts after this, whenever it has its plan.
   const place = { place: placeInOrder(row), destination: row.destination };
   const cause = { cause_kind: 'rollback' as const, cause_of: row.id };
-  const made = await insert(trx, at, {
+  const made = await begin(trx, at, {
     ...copyOf(before),
     ...delivers,
     ...place,
@@ -138,7 +149,7 @@ async function command(trx: Trx, asked: CommandDraft, at: number): Promise<Row[]
   const rows: Row[] = [];
   for (const { policy, environment } of asked.drafts)
     rows.push(
-      await insert(trx, at, {
+      await begin(trx, at, {
         event_id: null,
         cause_kind: 'command',
         cause_of: asked.command,
@@ -168,21 +179,3 @@ const copyOf = (row: Row) => ({
   policy_revision: row.policy_revision,
   environment: row.environment,
 });
-
-type Fresh = Omit<
-  Insertable<RolloutsTable>,
-  'id' | 'phase' | 'message' | 'created_at' | 'updated_at' | 'attempts' | 'due_at'
->;
-
-async function insert(trx: Trx, at: number, fresh: Fresh): Promise<Row> {
-  const id = randomUUID();
-  const phase = 'pending';
-  const message = `Queued for ${fresh.environment}`;
-  const row = await trx
-    .insertInto('rollouts')
-    .values({ ...fresh, id, phase, message, created_at: at, updated_at: at, attempts: 0, due_at: at })
-    .returningAll()
-    .executeTakeFirstOrThrow();
-  await trx.insertInto('transitions').values({ rollout_id: id, phase, message, at }).execute();
-  return row;
-}

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import type { ExpressionBuilder, Selectable, Transaction } from 'kysely';
+import type { ExpressionBuilder, Selectable, Transaction, Updateable } from 'kysely';
 import { destinationOf, type Rollout, statusContext, type Target } from '../core/rollout.ts';
 import type { RolloutsTable, Schema } from './schema.ts';
 import type { SqlContext } from './sql-context.ts';
 import { pageOf } from './sql-events.ts';
+import { keepInputs } from './sql-inputs.ts';
 import { compareInOrder } from './sql-order.ts';
+import { isOutdated } from './sql-outdated.ts';
 import { broughtBy, targetOf } from './sql-removals.ts';
 import {
   endedBy,
@@ -15,6 +17,7 @@ import {
   supersededBy,
   underWayBefore,
 } from './sql-supersede.ts';
+import { OTHERS_FIRST, policyRolloutMoved } from './sql-waves.ts';
 import type { RolloutChange, RolloutStore } from './store.ts';
 
 export type Row = Selectable<RolloutsTable>;
@@ -61,6 +64,12 @@ export function createRolloutStore({ db, write, now, instance, changed }: SqlCon
         .where('pull_request', 'is not', null);
       if (destinations !== 'all') update = update.where('destination', 'in', destinations);
       await update.execute();
+      changed();
+    },
+
+    async lookAgain(suspended) {
+      const at = now();
+      await write((trx) => lookAgain(trx, at, suspended));
       changed();
     },
 
@@ -135,6 +144,24 @@ const notBefore = (e: ExpressionBuilder<Schema, 'rollouts'>, at: number) =>
     .else(at)
     .end();
 
+async function lookAgain(trx: Transaction<Schema>, at: number, suspended: readonly string[]): Promise<void> {
+  const waiting = await trx
+    .selectFrom('rollouts')
+    .selectAll()
+    .where('stage', 'in', ['resolve', 'remove'])
+    .where('due_at', '>', at)
+    .where('waiting_since', 'is', null)
+    .orderBy('seq')
+    .execute();
+  const held = new Set(suspended);
+  for (const row of waiting.filter(({ policy }) => !held.has(policy))) {
+    // Many are lifted at once with their policy: more than may be under way.
+    if (row.cause_kind === 'policy' && row.plan !== null)
+      await write(trx, at, row, { stage: 'wave', message: `Queued for ${row.environment}${OTHERS_FIRST}` });
+    else await trx.updateTable('rollouts').set({ due_at: at }).where('id', '=', row.id).execute();
+  }
+}
+
 async function advance(
   trx: Transaction<Schema>,
   at: number,
@@ -159,6 +186,8 @@ async function advance(
     }
     return null;
   }
+  if (await isOutdated(trx, change))
+    return rolloutOf(await write(trx, at, stored, { stage: 'resolve', dueAt: at }));
   if (!change.target) {
     const place = targetOf(stored);
     if (change.receipt && place) await endOlder(trx, at, stored, place, 'all');
@@ -170,7 +199,7 @@ async function advance(
   await refuseSharedTarget(trx, row, change.target, change.policyRevision ?? row.policy_revision);
   const newer = await newerThan(trx, row, change.target);
   if (newer) {
-    await write(trx, at, row, { ...change, ...supersededBy(newer) });
+    await write(trx, at, row, { ...change, ...supersededBy(row, newer) });
     return null;
   }
   await endOlder(trx, at, row, change.target, 'not delivered');
@@ -218,27 +247,12 @@ export async function write(
   row: Row,
   change: RolloutChange,
 ): Promise<Row> {
-  const { target, plan, receipt, pullRequest, endpoints, observation, ...others } = change;
-  const { dueAt, waitingSince, policyRevision, quiet, keepLease, ...same } = others;
-  const ends = change.stage === null;
+  const { inputs, quiet, plan } = change;
   const updated = await trx
     .updateTable('rollouts')
     .set({
-      ...same,
-      ...target,
-      ...(plan && { plan: JSON.stringify(plan) }),
-      ...(plan && target && { destination: destinationOf(plan, target) }),
-      ...(receipt && { receipt: JSON.stringify(receipt) }),
-      ...(pullRequest && { pull_request: JSON.stringify(pullRequest) }),
-      ...(endpoints && { endpoint_internal: endpoints.internal, endpoint_external: endpoints.external }),
-      ...(observation && { observation: JSON.stringify(observation) }),
-      ...(waitingSince !== undefined && { waiting_since: waitingSince }),
-      ...(policyRevision !== undefined && { policy_revision: policyRevision }),
-      ...(ends && { finished_at: at }),
-      // What somebody told about since the claim is looked at again soon.
-      due_at: row.hinted === 1 ? at + BETWEEN_LOOKS : (dueAt ?? at),
-      updated_at: at,
-      lease: keepLease && !ends ? row.lease : null,
+      ...columnsOf(at, row, change),
+      ...(inputs && { inputs: await keepInputs(trx, inputs) }),
     })
     .where('id', '=', row.id)
     .returningAll()
@@ -248,9 +262,33 @@ export async function write(
     const { phase, message } = updated;
     await trx.insertInto('transitions').values({ rollout_id: row.id, phase, message, at }).execute();
   }
+  if (row.cause_kind === 'policy') await policyRolloutMoved(trx, at, row, updated);
   // A rollout is reported from its plan on: only then is the commit known that its ref really points to.
   if ((tells && !quiet) || plan) await report(trx, at, updated);
   return updated;
+}
+
+function columnsOf(at: number, row: Row, change: RolloutChange): Updateable<RolloutsTable> {
+  const { target, plan, inputs: _, receipt, pullRequest, endpoints, observation, ...others } = change;
+  const { dueAt, waitingSince, policyRevision, quiet: __, plannedAfter: ___, keepLease, ...same } = others;
+  const ends = change.stage === null;
+  return {
+    ...same,
+    ...target,
+    ...(plan && { plan: JSON.stringify(plan) }),
+    ...(plan && target && { destination: destinationOf(plan, target) }),
+    ...(receipt && { receipt: JSON.stringify(receipt) }),
+    ...(pullRequest && { pull_request: JSON.stringify(pullRequest) }),
+    ...(endpoints && { endpoint_internal: endpoints.internal, endpoint_external: endpoints.external }),
+    ...(observation && { observation: JSON.stringify(observation) }),
+    ...(waitingSince !== undefined && { waiting_since: waitingSince }),
+    ...(policyRevision !== undefined && { policy_revision: policyRevision }),
+    ...(ends && { finished_at: at }),
+    // What somebody told about since the claim is looked at again soon.
+    due_at: row.hinted === 1 ? at + BETWEEN_LOOKS : (dueAt ?? at),
+    updated_at: at,
+    lease: keepLease && !ends ? row.lease : null,
+  };
 }
 
 /** Makes the status of a commit and context due, unless a newer rollout speaks for it. */

@@ -57,14 +57,19 @@ export async function placeOfRetry(trx: Transaction<Schema>, row: Row, target: T
 const isOther = (one: Row, other: Row): boolean =>
   one.sha !== other.sha || isRemoval(one) !== isRemoval(other);
 
-/** @returns the newest rollout of a target after one that has put something there, or may still */
+/**
+ * @param except a rollout that does not count
+ * @returns the newest rollout of a target after one that has put something there, or may still
+ */
 export const latestAfter = (
   trx: Transaction<Schema>,
   row: Pick<Row, 'repository' | 'seq' | 'place'>,
   target: Target,
+  except = '',
 ): Promise<Row | undefined> =>
   sameTarget(trx, row.repository, target)
     .where(isAfter(row))
+    .where('id', '<>', except)
     .where((e) => e.or([e('receipt', 'is not', null), e('stage', 'is not', null)]))
     .orderBy(PLACE, 'desc')
     .orderBy('seq', 'desc')
@@ -101,15 +106,23 @@ export const sameTarget = (
     .where('namespace', '=', target.namespace)
     .where('name', '=', target.name);
 
-export const supersededBy = (newer: Row): RolloutChange => ({
+export const supersededBy = (older: Row, newer: Row): RolloutChange => ({
   phase: 'superseded',
   stage: null,
-  message: isRemoval(newer) ? `Superseded: ${newer.ref} was deleted` : `Superseded by ${nameOf(newer)}`,
+  message: `Superseded${whatSupersedes(older, newer)}`,
 });
+
+function whatSupersedes(older: Row, newer: Row): string {
+  if (isRemoval(newer)) return `: ${newer.ref} was deleted`;
+  const isSame = older.ref === newer.ref && older.sha === newer.sha;
+  return isSame && newer.cause_kind === 'policy'
+    ? ` by a rollout of the policies at ${shortSha(newer.cause_of)}`
+    : ` by ${nameOf(newer)}`;
+}
 
 /** What failed or serves already stays that: only nobody watches it on. */
 export const endedBy = (older: Row, newer: Row): RolloutChange =>
-  older.phase === 'failed' || older.phase === 'ready' ? { stage: null } : supersededBy(newer);
+  older.phase === 'failed' || older.phase === 'ready' ? { stage: null } : supersededBy(older, newer);
 
 /**
  * A target belongs to the repository that first deployed it, at whatever path (specification section 5), until that has
@@ -161,7 +174,8 @@ export async function refuseSharedTarget(
   const other = await sameTarget(trx, row.repository, target)
     .where((e) =>
       e.or([
-        e('cause_of', '=', row.cause_of),
+        // A replay has the cause of the rollouts before it, and may be for a policy that has taken the place of theirs.
+        e.and([e('cause_of', '=', row.cause_of), e('created_at', '=', row.created_at)]),
         e.and([e('event_id', '=', row.event_id), e('policy_revision', '=', policyRevision)]),
       ]),
     )

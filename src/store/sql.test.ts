@@ -32,9 +32,11 @@ import {
   tell,
   WATCHED,
 } from './contract.ts';
+import { describePolicyChanges } from './policy-change-contract.ts';
 import { describeRemovals } from './removal-contract.ts';
 import { describeRenames } from './rename-contract.ts';
 import { describeRequests } from './request-contract.ts';
+import { describeReviews } from './review-contract.ts';
 import { createSqlStore } from './sql.ts';
 import { describeStanding } from './standing-contract.ts';
 import { type Store, StoreUnavailableError } from './store.ts';
@@ -59,6 +61,8 @@ const inMemory = async (): Promise<StoreHarness> => {
 };
 
 describeStore('the store in memory', inMemory);
+describeReviews('the store in memory, and reviews', inMemory);
+describePolicyChanges('the store in memory, and changes of the policies', inMemory);
 describeRenames('the store in memory, and renames', inMemory);
 describeRequests('the store in memory, and what people ask for', inMemory);
 describeRemovals('the store in memory, and removals', inMemory);
@@ -188,6 +192,10 @@ describe('a store on a file', () => {
         create index rollouts_target on rollouts (cluster, namespace, name, seq);
         alter table rollouts drop column place;
         alter table rollouts drop column observation;
+        alter table rollouts drop column inputs;
+        drop index rollouts_cause;
+        drop table catalogues;
+        drop table reviews;
         alter table refs drop column was_sha;
         alter table refs drop column was_event_id;
         delete from kysely_migration where name >= '0003';
@@ -216,6 +224,10 @@ describe('a store on a file', () => {
         drop index rollouts_target;
         create index rollouts_target on rollouts (cluster, namespace, name, seq);
         alter table rollouts drop column place;
+        alter table rollouts drop column inputs;
+        drop index rollouts_cause;
+        drop table catalogues;
+        drop table reviews;
         delete from kysely_migration where name >= '0006';
       `);
       database.close();
@@ -235,6 +247,32 @@ describe('a store on a file', () => {
       database.close();
       expect((await (await start()).rollouts.get(id))?.plan).toEqual(planned().plan);
     });
+  });
+
+  it('keeps the catalogues of runtimes that rollouts were planned from, and no others', async () => {
+    const file = newFile();
+    const store = createSqlStore({ file, now: () => NOON });
+    await store.lifecycle.start();
+    const { id } = await one(rollOut(store));
+    for (const source of ['one', 'another'])
+      await store.rollouts.advance(id, {
+        ...planned(),
+        inputs: {
+          modelCard: { library: null, pipelineTag: null, license: null, tags: [], baseModel: [] },
+          kserve: { version: null },
+          runtimes: { source, runtimes: [] },
+          knative: null,
+          projectId: null,
+        },
+      });
+    await store.policyChanges.carryOut({ from: null, revision: A, rollouts: [], room: 1 });
+    const [deployed] = await store.policyChanges.deployed();
+    expect(deployed?.inputs.runtimes).toEqual({ source: 'another', runtimes: [] });
+    await store.lifecycle.stop();
+    using database = new DatabaseSync(file, { readOnly: true });
+    expect(database.prepare('select content from catalogues').all()).toEqual([
+      { content: JSON.stringify({ source: 'another', runtimes: [] }) },
+    ]);
   });
 
   describe('after a restart', () => {

@@ -9,13 +9,16 @@ import * as renames from './migrations/0003-renames.ts';
 import * as doubtedMoves from './migrations/0004-doubted-moves.ts';
 import * as observation from './migrations/0005-observation.ts';
 import * as places from './migrations/0006-places.ts';
+import * as policyReviews from './migrations/0007-policy-reviews.ts';
 import type { Schema } from './schema.ts';
 import type { SqlContext } from './sql-context.ts';
 import { createEventStore } from './sql-events.ts';
 import { createFactStore } from './sql-facts.ts';
+import { createPolicyChangeStore } from './sql-policy-changes.ts';
 import { createReportStore } from './sql-reports.ts';
 import { createRepositoryStore } from './sql-repositories.ts';
 import { createRequestStore } from './sql-requests.ts';
+import { createReviewStore } from './sql-reviews.ts';
 import { createRolloutStore } from './sql-rollouts.ts';
 import { createStandingStore } from './sql-standing.ts';
 import { SqliteFile } from './sqlite.ts';
@@ -29,6 +32,7 @@ const MIGRATIONS = {
   '0004-doubted-moves': doubtedMoves,
   '0005-observation': observation,
   '0006-places': places,
+  '0007-policy-reviews': policyReviews,
 };
 
 export interface SqlStoreOptions {
@@ -63,6 +67,8 @@ function assemble(dialect: Dialect, now: () => number, open: () => void): Store 
     standing: createStandingStore(context),
     requests: createRequestStore(context),
     reports: createReportStore(context),
+    policyChanges: createPolicyChangeStore(context),
+    reviews: createReviewStore(context),
     facts,
     lifecycle: {
       async start() {

@@ -4,6 +4,7 @@
  * database cannot be written, and has then changed nothing.
  */
 import type { CommitStatus } from '../core/commit-status.ts';
+import type { Deployed, KnownRef, StoredInputs } from '../core/deployed.ts';
 import type { RefEvent, RefEventSource, RefMove } from '../core/ref-event.ts';
 import type {
   Observation,
@@ -29,6 +30,8 @@ export interface Store {
   readonly standing: StandingStore;
   readonly requests: RequestStore;
   readonly reports: ReportStore;
+  readonly policyChanges: PolicyChangeStore;
+  readonly reviews: ReviewStore;
   readonly facts: FactStore;
   readonly lifecycle: StoreLifecycle;
 }
@@ -174,6 +177,10 @@ export interface RolloutChange {
   policyRevision?: string;
   target?: Target;
   plan?: PlanSummary;
+  /** What the plan was made from. */
+  inputs?: StoredInputs;
+  /** What {@link PolicyChangeStore.begun} said before the policies were looked at. */
+  plannedAfter?: string | null;
   manifest?: string;
   receipt?: Receipt;
   pullRequest?: PullRequestReference;
@@ -206,8 +213,10 @@ export interface RolloutStore {
   /**
    * Stores what a stage did and ends its lease. With a target, older rollouts that wait to be delivered there end in the same
    * transaction, as superseded; or this one does where a newer one has its plan already. With a receipt the older ones end
-   * that are watched there, as superseded where they have not failed or become ready. Their order is that of their events: a retry or a rollback counts right after the rollout it is about,
-   * and what was pushed since then wins over it.
+   * that are watched there, as superseded where they have not failed or become ready. Their order is that of their events: a
+   * retry or a rollback counts right after the rollout it is about, and what was pushed since then wins over it. With
+   * `plannedAfter` nothing is stored where other policies have begun to be carried out since then: the rollout is to be
+   * resolved anew.
    * @returns the rollout as it now is; null where it had ended meanwhile, and nothing but the receipt was stored, or is
    *   gone, as one of two that a rename showed to be the same
    */
@@ -223,6 +232,12 @@ export interface RolloutStore {
    * @param namespace of their targets; null: any
    */
   tryAgain(destination: string, namespace: string | null): Promise<void>;
+  /**
+   * Makes rollouts due that wait to be resolved, or to remove something, though nothing failed: the policies have changed.
+   * Those that a change of the policies has made, and that are planned already, wait for their turn once more.
+   * @param suspended policies whose rollouts wait on
+   */
+  lookAgain(suspended: readonly string[]): Promise<void>;
   /**
    * @param removal a rollout of the stage `remove`
    * @returns null where its policy has brought nothing anywhere for the ref; `unplanned` while that is not known, for an
@@ -273,9 +288,20 @@ export interface CommandDraft {
   drafts: readonly RolloutDraft[];
 }
 
+/** A ref that is to be deployed by policies that came after it. */
+export interface ReplayDraft {
+  repository: string;
+  ref: string;
+  /** Refused unless it is the newest of the ref. null: that one, whichever it is */
+  eventId: string | null;
+  policyRevision: string;
+  /** Of all policies that match now. */
+  drafts: readonly RolloutDraft[];
+}
+
 /**
- * What people ask for, rather than refs. The first three return null where there is no rollout of that id, and throw
- * StalledError where it cannot be done, with what can be done instead.
+ * What people ask for, rather than refs. All but a command return null where there is no rollout of that id, or no such
+ * ref, and throw StalledError where it cannot be done, with what can be done instead.
  */
 export interface RequestStore {
   /** Deploys the commit of a rollout that has ended once more, by the policies of today. @returns the new rollout */
@@ -288,6 +314,11 @@ export interface RequestStore {
    * way to the target ends. @returns the new rollout
    */
   rollback(id: string): Promise<Rollout | null>;
+  /**
+   * Begins a rollout for each policy that has none of the newest event of a ref yet. A ref of the baseline has made no
+   * event: it makes one now. @returns the rollouts, in the order of their drafts
+   */
+  replay(draft: ReplayDraft): Promise<Rollout[] | null>;
   /** @returns the rollouts, in the order of their drafts */
   command(draft: CommandDraft): Promise<Rollout[]>;
 }
@@ -316,6 +347,131 @@ export interface ReportStore {
    * once.
    */
   refused(report: Report, reason: string): Promise<void>;
+}
+
+/** A rollout that a change of the policies makes. */
+export interface PolicyRollout {
+  /** The rollout that is there: its commit is deployed again. */
+  rolloutId: string;
+  policy: string;
+  environment: string;
+}
+
+/** How far the rollouts of one change of the policies are. */
+export interface PolicyProgress {
+  total: number;
+  underWay: number;
+  failed: number;
+  /** Superseded or cancelled. */
+  dropped: number;
+  /** What failed first and why; null: nothing did. */
+  firstFailure: string | null;
+  /** Of the change that was carried out last: whether it could not be told what it changes. */
+  uncompared: boolean;
+}
+
+export interface PolicyChangeStore {
+  /** The newest of each target that has put its manifest there, or is about to. Rollouts of before inputs were kept are left out. */
+  deployed(): Promise<Deployed[]>;
+  /** All refs that are there, of every known repository. */
+  knownRefs(): Promise<KnownRef[]>;
+  /** The revision whose rollouts were made last; null: none yet. */
+  carriedOut(): Promise<string | null>;
+  /** The revision whose carrying out began last; null: none yet. */
+  begun(): Promise<string | null>;
+  /**
+   * Says that a revision came into force and is about to be carried out. Plans that were begun before are not taken any
+   * more, but by that revision: {@link deployed} has all that were.
+   */
+  begin(revision: string): Promise<void>;
+  /**
+   * Makes the rollouts of a revision that came into force, and notes that, in one transaction.
+   * @param change `from`: what {@link carriedOut} said; where it says something else by now, or this revision, no rollout is
+   *   made. `uncompared`: it could not be told what it changes. `room`: how many rollouts of all changes are under way at
+   *   once from now on; each that ends, or waits for people or for its suspended policy, lets the next go, and so does one
+   *   that has waited for five minutes for what is out of reach
+   * @returns how many were made
+   * @throws Error where something else has come to a target since it was looked at
+   */
+  carryOut(change: {
+    from: string | null;
+    revision: string;
+    rollouts: readonly PolicyRollout[];
+    uncompared?: boolean;
+    room: number;
+  }): Promise<number>;
+  progress(revision: string): Promise<PolicyProgress>;
+}
+
+/** A head of the config repository that is to be examined. */
+export interface ReviewDraft {
+  /** What it is the head of: `request 12`, or the full name of a branch. */
+  subject: string;
+  /** Of the pull request; null for a branch. */
+  number: number | null;
+  /** As people write it: `#12`, or the branch's short name. */
+  label: string;
+  /** The request's page; null for a branch. */
+  url: string | null;
+  /** The commit. */
+  head: string;
+  /** What git fetches to have it. */
+  headRef: string;
+  /** The ref that a status on it is written for. */
+  statusRef: string;
+}
+
+/** What was found of a head. */
+export interface ReviewOutcome {
+  head: string;
+  /** The revision in force that it was compared with; null: none was. */
+  base: string | null;
+  state: 'success' | 'failed' | 'running';
+  /** The status, one line. */
+  description: string;
+  /** Whether the examination was given up, which it is again whatever it is compared with. */
+  exceeded: boolean;
+  /** Milliseconds since the epoch. */
+  at: number;
+}
+
+export interface Review extends ReviewDraft {
+  id: string;
+  version: number;
+  /** null: it has not been examined yet */
+  outcome: ReviewOutcome | null;
+  attempts: number;
+}
+
+/** What an examination leaves behind beside its outcome. */
+export interface ReviewRecord {
+  /** Everything, as plain text; null where the description says it all. */
+  text: string | null;
+  /** How long it took, in milliseconds. */
+  took: number;
+}
+
+export interface ReviewStore {
+  /**
+   * Takes all heads there are now: new and moved ones are due. What is not among them is forgotten, unless it still tells of
+   * something under way.
+   */
+  seen(drafts: readonly ReviewDraft[]): Promise<void>;
+  /** Makes all due: what they are compared with has changed. */
+  lookAgain(): Promise<void>;
+  /**
+   * Of what is due: the branch's own heads first, then what never failed to be examined, then what was never examined, then
+   * what took the least time.
+   */
+  claim(limit: number): Promise<Review[]>;
+  /**
+   * Its status and comment are written. Where it changed meanwhile, it stays due.
+   * @param record null: it stays as it was
+   */
+  done(review: Review, outcome: ReviewOutcome, record: ReviewRecord | null): Promise<void>;
+  /** @param dueAt when to try again, in milliseconds since the epoch */
+  postponed(review: Review, dueAt: number): Promise<void>;
+  get(id: string): Promise<(Review & Pick<ReviewRecord, 'text'>) | null>;
 }
 
 /** Small facts that must survive a restart, such as the policy revision in force. */
