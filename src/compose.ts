@@ -35,8 +35,11 @@ import { createCancel } from './pipeline/cancel.ts';
 import { type ControllerDeps, createController } from './pipeline/controller.ts';
 import { createReceive } from './pipeline/receive.ts';
 import { type ConfigRepository, createConfigRepository } from './policies/config-repository.ts';
+import { examineApart } from './policies/examination-thread.ts';
 import { createFixedPolicies } from './policies/fixed-policies.ts';
-import type { PolicySource } from './policies/policies.ts';
+import type { PolicyReviewer, PolicySource } from './policies/policies.ts';
+import { createPolicyReviewer } from './policies/reviewer.ts';
+import { readRevision } from './policies/revision-files.ts';
 import { createApp } from './server/app.ts';
 import { type Listening, listen } from './server/listen.ts';
 import { createSqlStore } from './store/sql.ts';
@@ -69,13 +72,9 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
   const clusters = createClusters(config, log, now);
   const targets = createAllTargets(config, { clusters, forges, mirrorOf, store, now, log });
   const known = knownNames(config);
-  const policies = createConfigRepository({
-    ...config.policies,
-    mirror: mirrorOf('policies', config.policies.repository),
-    known,
-    inForce: factOf(store, 'policies/in-force'),
-    log,
-  });
+  const mirror = mirrorOf('policies', config.policies.repository);
+  const inForce = factOf(store, 'policies/in-force');
+  const policies = createConfigRepository({ ...config.policies, mirror, known, inForce, log });
 
   let url = server.publicUrl ?? '';
   let listening: Listening | undefined;
@@ -89,6 +88,7 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
     pullRequestsTo,
     clusters,
     policies,
+    reviewer: createReviewer(config, mirrorOf),
     kserveOf: (cluster) => known.clusters.find(({ name }) => name === cluster)?.kserve,
     configRef: { repository: config.policies.repository, ref: `refs/heads/${config.policies.branch}` },
     publicUrl: () => url,
@@ -104,7 +104,10 @@ export function compose(config: Config, log: Log, now: () => number = Date.now):
       .filter(([, gitops]) => isSame(gitops.repository, repository))
       .filter(([, { branch }]) => !move || mayEndRequest(move, branch))
       .map(([gitops]) => gitopsDestination(gitops, 'pullRequest'));
-  const receive = createReceive({ store, policies, pullRequestsIn, log });
+  const lookAtReviews = (repository: string) => {
+    if (isSame(repository, config.policies.repository)) controller.lookAtReviews();
+  };
+  const receive = createReceive({ store, policies, pullRequestsIn, lookAtReviews, log });
   const cancel = createCancel({ store, pullRequestsTo, log });
 
   /**
@@ -292,6 +295,23 @@ function accessOf({ kubeconfig, inCluster }: ClusterConfig): ClusterAccess | nul
   return inCluster ? { inCluster } : null;
 }
 
+/** @param mirrorOf makes a mirror of its own for heads that nobody has reviewed */
+function createReviewer(config: Config, mirrorOf: ReturnType<typeof createMirrors>): PolicyReviewer {
+  const { repository, directory } = config.policies;
+  return createPolicyReviewer({
+    mirror: mirrorOf('policies', repository),
+    heads: mirrorOf('policy-heads', repository),
+    directory,
+    known: knownNames(config),
+  });
+}
+
+/** For rollouts that a command asks for: the policies may be files of a folder, and nothing of them is reviewed. */
+const NO_REVIEWER: PolicyReviewer = {
+  examine: () => Promise.reject(new TypeError('a command reviews no policies')),
+  keep: async () => {},
+};
+
 /** Mirrors in the cache, of repositories by their id. */
 function createMirrors(composed: ReadonlyMap<string, ComposedForge>, cache: string) {
   return (folder: string, repository: string): Mirror => {
@@ -327,6 +347,9 @@ export const composeClusters = (config: Config, log: Log, now: () => number = Da
 
 /** Policies of a folder, for commands that are given one. */
 export const fixedPolicies = createFixedPolicies;
+
+/** Two revisions of a clone read and compared as heads of the config repository are, for commands that are given a clone. */
+export const policyRevisions = { read: readRevision, examine: examineApart };
 
 /** A cluster, for commands that look into one. Its client loads when it is asked. */
 export const composeCluster = (access: KubeconfigAccess): ClusterReader => createKubernetesReader(access);
@@ -370,6 +393,7 @@ export function composeDeployment(
     pullRequestsTo: pullRequestsOf(config, forges),
     clusters,
     policies,
+    reviewer: NO_REVIEWER,
     kserveOf: (cluster) => known.clusters.find(({ name }) => name === cluster)?.kserve,
     configRef: { repository: config.policies.repository, ref: `refs/heads/${config.policies.branch}` },
     publicUrl: () => config.server.publicUrl ?? '',

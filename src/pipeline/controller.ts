@@ -10,6 +10,8 @@
  *   observe   what the cluster shows → ready, or failed           observe.ts (core/observation.ts, core/readiness.ts)
  *   heal      what others change in the cluster → as delivered    heal.ts (delivery/heal.ts), where the policy says so
  *   report    what is true now → status on the model commit       report.ts (core/commit-status.ts)
+ *   carry out policies that came into force → rollouts           carry-out.ts (core/policy-changes.ts)
+ *   review    heads that may come into force → what they change  review.ts (core/review-text.ts)
  *   list refs what no webhook told → events, from the beginning   list-refs.ts
  *
  * Rows are the queue: each stage leases what is due, does it, and stores the outcome, which makes the next stage's
@@ -20,10 +22,11 @@ import type { Cluster } from '../cluster/cluster.ts';
 import type { KServe } from '../core/kserve.ts';
 import type { DeliveryTarget } from '../delivery/target.ts';
 import type { Forge } from '../forge/forge.ts';
-import type { PolicySource } from '../policies/policies.ts';
+import type { PolicyReviewer, PolicySource } from '../policies/policies.ts';
 import type { Store } from '../store/store.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { CloseRequestDeps } from './cancel.ts';
+import { createCarryOut } from './carry-out.ts';
 import { createClusterReturn } from './cluster-return.ts';
 import { createDeliver } from './deliver.ts';
 import { createHeal } from './heal.ts';
@@ -35,6 +38,7 @@ import { createRemove } from './remove.ts';
 import { createReport } from './report.ts';
 import { createResolve } from './resolve.ts';
 import { createPersist } from './retry.ts';
+import { createReview } from './review.ts';
 import type { Stage } from './stage.ts';
 import { createWorker } from './worker.ts';
 
@@ -43,6 +47,7 @@ export interface ControllerDeps extends CloseRequestDeps {
   forges: ReadonlyMap<string, Forge>;
   targets: ReadonlyMap<string, DeliveryTarget>;
   policies: PolicySource;
+  reviewer: PolicyReviewer;
   /** By name: those that can be read. They are started and stopped by who made them. */
   clusters: ReadonlyMap<string, Pick<Cluster, 'watch' | 'catalogue'>>;
   /** What modelhook.yaml says of the KServe of a cluster; undefined: nothing */
@@ -59,6 +64,8 @@ export interface ControllerDeps extends CloseRequestDeps {
 
 export interface Controller {
   start(): Promise<void>;
+  /** Something happened in the config repository. */
+  lookAtReviews(): void;
   /** Takes no more work and waits for what is in hand. @returns whether all of it ended in time */
   stop(milliseconds: number): Promise<boolean>;
 }
@@ -78,14 +85,15 @@ export function createController(
     log,
   );
   const refresh = createPolicyRefresh({ policies, store, log, interval, changed: () => worker.wake() });
-  const shared = { ...deps, persist };
-  const observe = createObserve({ ...shared, heals: scope === 'everything', wake: () => worker.wake() });
+  const shared = { ...deps, persist, wake: () => worker.wake() };
+  const observe = createObserve({ ...shared, heals: scope === 'everything' });
   const clusterReturn = createClusterReturn(shared);
 
   const resolve = createResolve(shared);
   const busy = new Set<string>();
-  const heal = createHeal({ ...shared, wake: () => worker.wake() }, busy);
+  const heal = createHeal(shared, busy);
   const deliver = createDeliver(shared, busy, heal.renew);
+  const review = createReview(shared);
   const everything = (): readonly Stage[] => [
     createMatch({ ...shared, refreshPolicies: refresh.now }),
     resolve,
@@ -93,7 +101,9 @@ export function createController(
     deliver,
     observe,
     heal,
+    createCarryOut(shared),
     createReport(shared),
+    review,
     createListRefs(shared),
   ];
   const worker = createWorker(scope === 'asked' ? [resolve, deliver, observe] : everything(), deps);
@@ -110,6 +120,10 @@ export function createController(
       observe.start();
       clusterReturn.start();
       worker.start();
+    },
+    lookAtReviews() {
+      review.look();
+      worker.wake();
     },
     async stop(milliseconds) {
       refresh.stop();

@@ -6,7 +6,7 @@ import type { Rollout } from '../core/rollout.ts';
 import { createFakeTarget } from '../delivery/target.fake.ts';
 import type { DeliveryOutcome, DeliveryTarget, Errand } from '../delivery/target.ts';
 import { FakePullRequests } from '../forge/pull-requests.fake.ts';
-import { createDeliver } from './deliver.ts';
+import { createDeliver, errandOf, isPlanned } from './deliver.ts';
 import {
   createSite,
   failingAtFirst,
@@ -148,6 +148,20 @@ describe('a planned rollout', () => {
         environment: 'production',
       },
     ]);
+  });
+
+  it('that a change of the policies has made says so in its commit', async () => {
+    const site = await createSite();
+    const { id, sha } = await planned(site);
+    await runStage(createDeliver(site));
+    const rollouts = [{ rolloutId: id, policy: 'production', environment: 'production' }];
+    const revision = 'beef'.repeat(10);
+    await site.store.policyChanges.carryOut({ from: null, revision, rollouts, room: 1 });
+    await runStage(createResolve(site));
+    const rollout = (await site.rollouts()).find(({ cause }) => cause.kind === 'policy');
+    expect(rollout && isPlanned(rollout) && errandOf(rollout, '', []).why.split('\n')[0]).toBe(
+      `The policies at beefbee changed what refs/tags/v1.0.0 of plain:ml/iris at ${sha.slice(0, 7)} renders.`,
+    );
   });
 
   it('with content that is there already is delivered without a commit', async () => {
@@ -524,5 +538,61 @@ describe('a delivery that fails', () => {
     expect(await site.rollout(id)).toMatchObject({ stage: 'deliver', attempts: 1 });
     site.clock.now += MINUTE;
     expect(await runStage(deliver)).toBe(1);
+  });
+});
+
+describe('a policy that is suspended after its rollout was planned', () => {
+  const WAITING = 'Waiting: policy "production" is suspended';
+  const suspend = (site: Site, isSuspended: boolean) => {
+    site.policies.set = policySet(isSuspended ? 'beef' : 'lifted', policyText({ suspend: isSuspended }));
+  };
+
+  it('holds it: nothing is delivered until it is lifted, and it is planned anew for that', async () => {
+    const site = await createSite();
+    const { id } = await planned(site);
+    suspend(site, true);
+    await runStage(createDeliver(site));
+    expect(site.fleet.files).toEqual(new Map());
+    expect(await site.rollout(id)).toMatchObject({ phase: 'pending', stage: 'resolve', message: WAITING });
+    suspend(site, false);
+    await site.store.rollouts.lookAgain([]);
+    await runStage(createResolve(site));
+    await runStage(createDeliver(site));
+    expect(await site.rollout(id)).toMatchObject({ phase: 'delivered', policyRevision: 'lifted' });
+  });
+
+  it('holds up no other', async () => {
+    const site = await siteWithTwo();
+    const [held, other] = [await planned(site, 'ml/iris'), await planned(site, 'edge/rose')];
+    const edge = { match: { repositories: ['plain:edge/**'], tags: ['v*'] }, delivery: { gitops: 'edge' } };
+    site.policies.set = policySet('beef', policyText({ suspend: true }), policyText(edge, 'edge'));
+    await runStage(createDeliver(site));
+    expect(await site.rollout(held.id)).toMatchObject({ phase: 'pending', message: WAITING });
+    expect(await site.rollout(other.id)).toMatchObject({ phase: 'delivered' });
+  });
+
+  it('does not hold a rollback: that is asked for just then', async () => {
+    const site = await createSite();
+    await planned(site, 'ml/iris', 'v1.0.0');
+    await runStage(createDeliver(site));
+    const bad = await planned(site, 'ml/iris', 'v1.1.0');
+    await runStage(createDeliver(site));
+    suspend(site, true);
+    const next = await planned(site, 'ml/iris', 'v1.2.0');
+    expect(next).toMatchObject({ message: WAITING });
+    const back = await site.store.requests.rollback(bad.id);
+    await runStage(createDeliver(site));
+    expect(await site.rollout(back?.id ?? '')).toMatchObject({ phase: 'delivered', revision: 'v1.0.0' });
+    expect(await site.rollout(next.id)).toMatchObject({ phase: 'pending', message: WAITING });
+  });
+
+  it('leaves an open pull request to people: what they merge counts', async () => {
+    const site = await createSite();
+    const { id } = await planned(site);
+    const pullRequest = { number: 7, label: '#7', url: 'https://forge.example.com/7' };
+    await site.store.rollouts.advance(id, { pullRequest });
+    suspend(site, true);
+    await runStage(createDeliver(site));
+    expect(await site.rollout(id)).toMatchObject({ phase: 'delivered' });
   });
 });

@@ -16,10 +16,12 @@ import {
   type Target,
 } from '../core/rollout.ts';
 import type { DeliveryOutcome, DeliveryTarget, Errand, StillWanted } from '../delivery/target.ts';
+import type { PolicySource } from '../policies/policies.ts';
 import type { RolloutChange } from '../store/store.ts';
 import { type CloseRequestDeps, createCloseRequest, STAYS_OPEN } from './cancel.ts';
 import { type SettleDeps, settleFailure } from './retry.ts';
 import type { Stage } from './stage.ts';
+import { suspension } from './suspension.ts';
 
 /**
  * Milliseconds between two batches while more rollouts come than can be resolved: each push costs as much as thirty
@@ -34,6 +36,7 @@ const BATCH_TO_CLUSTERS = 100;
 export interface DeliverDeps extends SettleDeps, CloseRequestDeps {
   /** By destination (core/rollout.ts). */
   targets: ReadonlyMap<string, DeliveryTarget>;
+  policies: Pick<PolicySource, 'current'>;
   /** By name: those that can be watched. What is delivered to others ends with that. */
   clusters: ReadonlyMap<string, Pick<Cluster, 'watch'>>;
   /** The base of links. */
@@ -180,6 +183,20 @@ export function createDeliver(
     );
   }
 
+  /** Sends a rollout back to where its plan was made: it waits there, and is planned anew when it may go on. */
+  async function hold({ id, policy, manifest }: Planned): Promise<void> {
+    const { message, after } = suspension(policy);
+    const stage = manifest === null ? 'remove' : 'resolve';
+    const begun = { attempts: 0, waitingSince: null, dueAt: now() + after };
+    await persist(() => store.rollouts.advance(id, { stage, message, ...begun }));
+    log.info({ rollout: id, policy }, 'rollout held: its policy is suspended');
+  }
+
+  function suspendedPolicies(): ReadonlySet<string> {
+    const suspended = deps.policies.current()?.policies.filter(({ suspend }) => suspend) ?? [];
+    return new Set(suspended.map(({ name }) => name));
+  }
+
   /** Those of clusters and those of Git, as much as a batch of each may hold. */
   async function claimDue(): Promise<Rollout[]> {
     const toClusters = [...clusters.keys()].map(clusterDestination);
@@ -197,14 +214,18 @@ export function createDeliver(
     async claim(_limit, pressed) {
       if (pressed && now() - began < GATHER) return [];
       const rollouts = await claimDue();
-      const batches = Map.groupBy(rollouts.filter(isPlanned), ({ plan, target }) =>
-        destinationOf(plan, target),
+      if (rollouts.length === 0) return [];
+      const suspended = suspendedPolicies();
+      const { held = [], due = [] } = Object.groupBy(rollouts.filter(isPlanned), (rollout) =>
+        suspended.has(rollout.policy) && mayWait(rollout) ? 'held' : 'due',
       );
+      const batches = Map.groupBy(due, ({ plan, target }) => destinationOf(plan, target));
       if (batches.size > 0) began = now();
-      return [...batches].map(([name, batch]) => {
+      const deliveries = [...batches].map(([name, batch]) => {
         busy.add(name);
         return () => deliver(name, batch).finally(() => busy.delete(name));
       });
+      return [...held.map((rollout) => () => hold(rollout)), ...deliveries];
     },
   };
 }
@@ -214,6 +235,13 @@ export const isPlanned = (rollout: Rollout): rollout is Planned =>
   rollout.plan !== null &&
   rollout.target !== null &&
   (rollout.manifest === null) === (rollout.plan.removes !== undefined);
+
+/**
+ * @returns whether the suspension of its policy concerns a rollout: not what people asked for by name, and not a pull
+ * request that is open, which people merge or leave
+ */
+const mayWait = ({ cause, pullRequest }: Rollout): boolean =>
+  cause.kind !== 'rollback' && cause.kind !== 'command' && pullRequest === null;
 
 /** @param formerNames of its repository */
 export function errandOf(rollout: Planned, publicUrl: string, formerNames: readonly string[]): Errand {
@@ -253,6 +281,8 @@ function occasionOf({ cause, repository, ref, sha, manifest }: Rollout): string 
       return `Somebody rolled back rollout ${cause.of} to ${version}.`;
     case 'command':
       return `Somebody asked for ${version}.`;
+    case 'policy':
+      return `The policies at ${shortSha(cause.of)} changed what ${version} renders.`;
     default:
       return `${ref} of ${repository} points to ${shortSha(sha)}.`;
   }

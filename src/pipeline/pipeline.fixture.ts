@@ -5,11 +5,14 @@ import type { FakeCluster } from '../cluster/cluster.fake.ts';
 import { loadGood, policyText } from '../core/policy.fixture.ts';
 import type { PolicySet } from '../core/policy.ts';
 import type { RefEvent, RefMove } from '../core/ref-event.ts';
+import type { CommentPlace } from '../core/review-comment.ts';
+import { conclude, type Reviewed } from '../core/review-report.ts';
+import type { Examination } from '../core/review-text.ts';
 import type { Rollout } from '../core/rollout.ts';
 import { createFakeTarget, type FakeTarget } from '../delivery/target.fake.ts';
 import { FakeForge } from '../forge/forge.fake.ts';
 import type { Forge } from '../forge/forge.ts';
-import type { PoliciesStatus, PolicySource } from '../policies/policies.ts';
+import type { PoliciesStatus, PolicyReviewer, PolicySource, Surroundings } from '../policies/policies.ts';
 import { createSqlStore } from '../store/sql.ts';
 import { type Store, StoreUnavailableError } from '../store/store.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -52,6 +55,28 @@ export class FakePolicies implements PolicySource {
   }
 }
 
+/** A reviewer that finds what a test says, by commit; a commit that it knows nothing of cannot be had. */
+export class FakeReviewer implements PolicyReviewer {
+  readonly found = new Map<string, Examination>();
+  readonly asked: { sha: string; ref: string | null; base: string | null }[] = [];
+  kept: string | null = null;
+
+  async examine(
+    head: { sha: string; ref: string | null },
+    base: string | null,
+    _around?: Surroundings,
+    place: CommentPlace | null = null,
+  ): Promise<Reviewed> {
+    this.asked.push({ ...head, base });
+    const found = this.found.get(head.sha);
+    if (!found) throw new Error(`there is no commit ${head.sha}`);
+    return conclude(found, place);
+  }
+  async keep(revision: string): Promise<void> {
+    this.kept = revision;
+  }
+}
+
 export interface LogLine {
   level: 'debug' | 'info' | 'warn' | 'error';
   fields: Record<string, unknown>;
@@ -82,6 +107,9 @@ export interface Site extends SettleDeps {
   configRef: typeof CONFIG;
   publicUrl: () => string;
   pullRequestsIn: (repository: string) => string[];
+  lookAtReviews: (repository: string) => void;
+  wake: () => void;
+  reviewer: FakeReviewer;
   /** None. */
   pullRequestsTo: ControllerDeps['pullRequestsTo'];
   concurrency: number;
@@ -140,6 +168,9 @@ export async function createSite(file = ':memory:'): Promise<Site> {
     configRef: CONFIG,
     publicUrl: () => 'https://modelhook.example.com',
     pullRequestsIn: (repository) => (repository === 'plain:fleet' ? ['pull requests/fleet'] : []),
+    lookAtReviews: () => {},
+    wake: () => {},
+    reviewer: new FakeReviewer(),
     pullRequestsTo: () => null,
     concurrency: 4,
     interval: 10 * MINUTE,

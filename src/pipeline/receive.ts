@@ -26,10 +26,12 @@ export interface ReceiveDeps {
    * @param move only where it may be the end of one: a move of the branch they go to, or a deletion of theirs
    */
   pullRequestsIn: (repository: string, move?: RefMove) => readonly string[];
+  /** Told of every repository that something happened in: what is open in the config repository may be other. */
+  lookAtReviews: (repository: string) => void;
   log: Log;
 }
 
-export function createReceive({ store, policies, pullRequestsIn, log }: ReceiveDeps): Receive {
+export function createReceive({ store, policies, pullRequestsIn, lookAtReviews, log }: ReceiveDeps): Receive {
   /** Nobody need know of a deletion that no policy asks about. While none can be asked, one may. */
   function concerns(event: RefEvent): boolean {
     const current = policies.current();
@@ -59,6 +61,7 @@ export function createReceive({ store, policies, pullRequestsIn, log }: ReceiveD
       log.info({ repository, reason }, 'something else of a repository changed');
       if (what === 'name') await store.repositories.lookAgain(repository);
       else await store.rollouts.lookAtPullRequests(pullRequestsIn(repository));
+      lookAtReviews(repository);
       return { status: 'ignored', reason: `${reason}; no ref moved, and who waits for it looks now` };
     }
     const answers: Received[] = [];
@@ -71,6 +74,8 @@ export function createReceive({ store, policies, pullRequestsIn, log }: ReceiveD
     await store.rollouts.lookAtPullRequests(
       delivery.moves.flatMap((move) => pullRequestsIn(move.repository, move)),
     );
+    for (const repository of new Set(delivery.moves.map((move) => move.repository)))
+      lookAtReviews(repository);
     // One answer for all: the first event, if there is one.
     const telling = answers.find(({ status }) => status !== 'ignored') ?? answers[0];
     return telling ?? { status: 'ignored', reason: 'the delivery names no branch or tag' };

@@ -1,8 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { policyText } from '../core/policy.fixture.ts';
-import { createSite, MINUTE, policySet, type Site } from './pipeline.fixture.ts';
+import { createSite, MINUTE, policySet, runStage, type Site } from './pipeline.fixture.ts';
 import { createPolicyRefresh } from './refresh-policies.ts';
+import { createResolve } from './resolve.ts';
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
@@ -67,6 +68,28 @@ describe('the policies', () => {
     site.policies.head = policySet('first', policyText({ match }));
     await refresh.now();
     expect(await named(site)).toEqual(['plain:ml/iris']);
+    refresh.stop();
+  });
+});
+
+describe('a suspension', () => {
+  it('that is lifted makes what waits for it due at once, and nothing of what is suspended still', async () => {
+    const { site, refresh } = await siteWithoutPolicies();
+    const repositories = [site.forge.create('ml/iris'), site.forge.create('rare/rose')];
+    const rare = (spec: object) =>
+      policyText({ match: { repositories: ['plain:rare/**'], tags: ['v*'] }, ...spec }, 'rare');
+    site.policies.set = policySet('first', policyText({ suspend: true }), rare({ suspend: true }));
+    const waiting = [];
+    for (const repository of repositories) waiting.push(await site.rollOut(repository));
+    await runStage(createResolve(site));
+    expect(await runStage(createResolve(site))).toBe(0);
+    site.policies.head = policySet('second', policyText(), rare({ suspend: true }));
+    await refresh.now();
+    expect(await runStage(createResolve(site))).toBe(1);
+    expect(await site.rollouts()).toMatchObject([
+      { id: waiting[0]?.id, stage: 'deliver' },
+      { id: waiting[1]?.id, stage: 'resolve', message: 'Waiting: policy "rare" is suspended' },
+    ]);
     refresh.stop();
   });
 });

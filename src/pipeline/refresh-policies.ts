@@ -56,6 +56,8 @@ export function createPolicyRefresh({
     if (!current || current.revision === told) return;
     log.info({ revision: current.revision, policies: current.policies.length }, 'policies in force');
     changed();
+    const suspended = current.policies.filter(({ suspend }) => suspend);
+    await store.rollouts.lookAgain(suspended.map(({ name }) => name));
     await store.repositories.scheduleListings(namedRepositories(current.policies));
     told = current.revision;
   }

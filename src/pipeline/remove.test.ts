@@ -239,10 +239,10 @@ describe('a deleted tag', () => {
 describe('a deletion is doubted', () => {
   /** A forge whose replicas lag. */
   const lagging = ({ forge }: Site): Map<string, Forge> => {
-    const { name, webhooks, repositories, statuses, pullRequests, administration } = forge;
+    const { name, webhooks, repositories, statuses, pullRequests, reviews, administration } = forge;
     const slow = { ...repositories, lag: API_LAG };
     return new Map([
-      ['plain', { name, webhooks, statuses, pullRequests, administration, repositories: slow }],
+      ['plain', { name, webhooks, statuses, pullRequests, reviews, administration, repositories: slow }],
     ]);
   };
 

@@ -14,9 +14,8 @@ import { forgeOf } from './resolve.ts';
 import { type SettleDeps, settleFailure } from './retry.ts';
 import { createShares } from './shares.ts';
 import type { Stage } from './stage.ts';
+import { suspension } from './suspension.ts';
 
-/** How often a suspended policy is looked at again. */
-const SUSPENDED_FOR = 15_000;
 /** How soon to look again whether an older rollout of the ref has its plan. */
 const PLANNED_AGAIN = 1000;
 
@@ -106,7 +105,7 @@ function reasonToKeep({ policies, revision }: PolicySet, rollout: Rollout): stri
   const match = explainMatch(policy, rollout);
   if (!match.matches) return `policy "${policy.name}" no longer matches: ${match.reason}`;
   if (policy.onRefDelete === 'keep') return `policy "${policy.name}" has onRefDelete: keep now`;
-  if (policy.suspend) throw new WaitingError(`Waiting: policy "${policy.name}" is suspended`, SUSPENDED_FOR);
+  if (policy.suspend) throw suspension(policy.name);
   return null;
 }
 

@@ -64,12 +64,13 @@ describe('a rollout whose ref is where the payload said', () => {
     const { site, iris } = await siteWithIris();
     const { id } = await site.rollOut(iris);
     const lagging = { ...site.forge.repositories, lag: 30_000, readRef: async () => null };
-    const { name, webhooks, statuses, pullRequests, administration } = site.forge;
+    const { name, webhooks, statuses, pullRequests, reviews, administration } = site.forge;
     site.forges.set('plain', {
       name,
       webhooks,
       statuses,
       pullRequests,
+      reviews,
       administration,
       repositories: lagging,
     });
@@ -299,14 +300,22 @@ describe('a model card', () => {
     expect(await site.rollout(id)).toMatchObject({ stage: 'deliver' });
   });
 
-  it('is not needed, nor read, where the policy names the model format', async () => {
+  it('is not needed where the policy names the model format', async () => {
     const { site, iris } = await siteWithIris();
-    const read = vi.spyOn(site.forge.repositories, 'readRef');
     usePolicy(site, { modelFormat: { name: 'sklearn' } });
     const { id } = await site.rollOut(iris, 'v1.0.0', { 'model.bin': '0' });
     await resolve(site);
     expect(await site.rollout(id)).toMatchObject({ stage: 'deliver' });
-    expect(read).toHaveBeenCalledWith(iris, TAG, [], LIMIT);
+  });
+
+  it('is kept all the same, with what else the plan was made from: another revision of the policy may need it', async () => {
+    const { site, iris } = await siteWithIris();
+    usePolicy(site, { modelFormat: { name: 'sklearn' } });
+    const { id } = await site.rollOut(iris);
+    await resolve(site);
+    expect(await site.store.policyChanges.deployed()).toMatchObject([
+      { rolloutId: id, inputs: { modelCard: { library: 'sklearn' }, runtimes: null, projectId: '1' } },
+    ]);
   });
 
   it('is needed all the same where a template of the policy names it', async () => {
@@ -673,6 +682,114 @@ describe('a suspended policy', () => {
     expect((await site.rollout(id)).transitions).toHaveLength(2);
   });
 
+  it('does not ask the forge again while nothing changes', async () => {
+    const { site, iris } = await siteWithIris();
+    usePolicy(site, { suspend: true });
+    await site.rollOut(iris);
+    const readRef = vi.spyOn(site.forge.repositories, 'readRef');
+    for (let minute = 0; minute < 3; minute += 1) {
+      await resolve(site);
+      site.clock.now += MINUTE;
+    }
+    expect(readRef).toHaveBeenCalledTimes(1);
+  });
+
+  it('deploys only the newest of a target once it is lifted', async () => {
+    const { site, iris } = await siteWithIris();
+    usePolicy(site, { suspend: true });
+    const older = await site.rollOut(iris, 'v1.0.0');
+    await resolve(site);
+    const newer = await site.rollOut(iris, 'v1.1.0');
+    await resolve(site);
+    expect(await site.rollout(older.id)).toMatchObject({
+      phase: 'superseded',
+      message: 'Superseded by v1.1.0',
+    });
+    expect(await site.rollout(newer.id)).toMatchObject({ phase: 'pending', stage: 'resolve' });
+    usePolicy(site, {});
+    site.clock.now += MINUTE;
+    await resolve(site);
+    expect(await site.rollout(newer.id)).toMatchObject({ stage: 'deliver', manifest: expect.any(String) });
+  });
+
+  it('deploys only where its branch is once it is lifted, wherever it was meanwhile', async () => {
+    const { site, iris } = await siteWithIris();
+    const match = { repositories: ['plain:ml/**'], branches: ['main'] };
+    usePolicy(site, { match, suspend: true });
+    const pushed = [];
+    for (let push = 0; push < 3; push += 1) {
+      const sha = site.forge.commit(iris, { 'README.md': CARD });
+      await site.tell({
+        repository: iris,
+        ref: 'refs/heads/main',
+        before: pushed.at(-1) ?? null,
+        after: sha,
+      });
+      await site.match();
+      await resolve(site);
+      pushed.push(sha);
+    }
+    usePolicy(site, { match });
+    site.clock.now += MINUTE;
+    await resolve(site);
+    expect(await site.rollouts()).toMatchObject([
+      { sha: pushed[0], phase: 'superseded' },
+      { sha: pushed[1], phase: 'superseded' },
+      { sha: pushed[2], stage: 'deliver' },
+    ]);
+  });
+
+  it('cancels at its end what was deleted meanwhile', async () => {
+    const { site, iris } = await siteWithIris();
+    usePolicy(site, { suspend: true });
+    const { id } = await site.rollOut(iris);
+    await resolve(site);
+    site.forge.remove(iris, TAG);
+    usePolicy(site, {});
+    site.clock.now += MINUTE;
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({ phase: 'cancelled' });
+  });
+
+  it('plans what waits by the policies that lift it', async () => {
+    const { site, iris } = await siteWithIris();
+    usePolicy(site, { suspend: true, replicas: { min: 1, max: 1 } });
+    const { id } = await site.rollOut(iris);
+    await resolve(site);
+    usePolicy(site, { replicas: { min: 2, max: 2 } });
+    site.clock.now += MINUTE;
+    await resolve(site);
+    expect((await site.rollout(id)).manifest).toContain('minReplicas: 2');
+  });
+
+  it('lets what is wrong wait, too: it may be mended until then', async () => {
+    const { site, iris } = await siteWithIris();
+    usePolicy(site, { suspend: true });
+    const { id } = await site.rollOut(iris, 'v1.0.0', { 'README.md': '# no card\n' });
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({
+      phase: 'pending',
+      message: expect.stringMatching(/^Waiting/),
+    });
+    usePolicy(site, {});
+    site.clock.now += MINUTE;
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({ phase: 'failed' });
+  });
+
+  it('that is lifted while its rollout is planned holds it no longer', async () => {
+    const { site, iris } = await siteWithIris();
+    usePolicy(site, { suspend: true });
+    const { id } = await site.rollOut(iris);
+    const { readRef } = site.forge.repositories;
+    vi.spyOn(site.forge.repositories, 'readRef').mockImplementationOnce(async (...asked) => {
+      site.policies.set = policySet('lifted', policyText({}));
+      return readRef(...asked);
+    });
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({ stage: 'deliver', policyRevision: 'lifted' });
+  });
+
   it('does not keep a rollout whose ref moved on', async () => {
     const { site, iris } = await siteWithIris();
     usePolicy(site, { suspend: true });
@@ -680,6 +797,46 @@ describe('a suspended policy', () => {
     site.forge.point(iris, TAG, site.forge.commit(iris, {}));
     await resolve(site);
     expect(await site.rollout(id)).toMatchObject({ phase: 'superseded' });
+  });
+});
+
+describe('policies that come into force while a rollout is resolved', () => {
+  /** Merges while the forge is asked for the ref. */
+  function meanwhile(site: Site, merge: () => Promise<void> | void): void {
+    const { readRef } = site.forge.repositories;
+    vi.spyOn(site.forge.repositories, 'readRef').mockImplementationOnce(async (...asked) => {
+      await merge();
+      return readRef(...asked);
+    });
+  }
+
+  it('decide it, and not those it was begun with', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id } = await site.rollOut(iris);
+    meanwhile(site, () => usePolicy(site, { replicas: { min: 2, max: 2 } }));
+    await resolve(site);
+    const rollout = await site.rollout(id);
+    expect(rollout).toMatchObject({ stage: 'deliver', policyRevision: 'beef' });
+    expect(rollout.manifest).toContain('minReplicas: 2');
+  });
+
+  it('decide also whether it fails', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id } = await site.rollOut(iris, 'v1.0.0', { 'README.md': '# no card\n' });
+    meanwhile(site, () => usePolicy(site, { modelFormat: { name: 'sklearn' } }));
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({ stage: 'deliver', policyRevision: 'beef' });
+  });
+
+  it('and are carried out before its plan is stored have it planned once more', async () => {
+    const { site, iris } = await siteWithIris();
+    const { id } = await site.rollOut(iris);
+    meanwhile(site, () => site.store.policyChanges.begin('beef'));
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({ stage: 'resolve', plan: null });
+    usePolicy(site, { replicas: { min: 2, max: 2 } });
+    await resolve(site);
+    expect(await site.rollout(id)).toMatchObject({ stage: 'deliver', policyRevision: 'beef' });
   });
 });
 

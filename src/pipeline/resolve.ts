@@ -1,11 +1,12 @@
 /** A pending rollout → its plan and manifest: the ref and the model card are read, everything else is decided purely. */
 import type { Cluster, ClusterKnowledge } from '../cluster/cluster.ts';
+import type { StoredInputs } from '../core/deployed.ts';
 import { StalledError, WaitingError } from '../core/errors.ts';
 import { renderInferenceService } from '../core/inference-service.ts';
 import { ASSUMED_KSERVE, type KServe } from '../core/kserve.ts';
 import { explainMatch } from '../core/match.ts';
 import { parseModelCard } from '../core/model-card.ts';
-import { type ModelCardInput, makePlan, needsModelCard, targetOf } from '../core/plan.ts';
+import { type ModelCardInput, makePlan, targetOf } from '../core/plan.ts';
 import type { Policy, PolicySet } from '../core/policy.ts';
 import { parseRef, parseRepositoryId, shortSha } from '../core/ref-event.ts';
 import type { Rollout, Target } from '../core/rollout.ts';
@@ -15,12 +16,11 @@ import type { RolloutChange } from '../store/store.ts';
 import { type SettleDeps, settleFailure } from './retry.ts';
 import { createShares } from './shares.ts';
 import type { Stage } from './stage.ts';
+import { suspension } from './suspension.ts';
 
 const MODEL_CARD = 'README.md';
 /** Specification section 5: a larger card is a fault. */
 const MODEL_CARD_LIMIT = 1024 * 1024;
-/** How often a suspended policy is looked at again. */
-const SUSPENDED_FOR = 15_000;
 /** How soon a ref is read again that may only lag behind (specification section 7). */
 const READ_AGAIN = 3000;
 /** How soon to look again whether a cluster has been read, right after the start. */
@@ -65,9 +65,34 @@ export function createResolve(deps: ResolveDeps): Stage {
     return stored && { ...stored, projectId: identity.projectId };
   }
 
+  /**
+   * Others may come into force while a slow forge answers. What is decided by those before is decided anew: it would stay,
+   * for what they changed has been looked at by then.
+   */
+  async function resolveByLatest(
+    rollout: Rollout,
+    known: Pick<RolloutChange, 'sha'>,
+  ): Promise<RolloutChange> {
+    for (;;) {
+      // In this order: none that begins to be carried out later was in force before.
+      const plannedAfter = await store.policyChanges.begun();
+      const current = policies.current();
+      const isLatest = () => policies.current()?.revision === current?.revision;
+      try {
+        const change = await resolve(rollout, known, current);
+        if (isLatest()) return { ...change, plannedAfter };
+      } catch (error) {
+        if (isLatest()) throw error;
+      }
+    }
+  }
+
   /** @param known what is learnt on the way, and true also where the rest fails */
-  async function resolve(rollout: Rollout, known: Pick<RolloutChange, 'sha'>): Promise<RolloutChange> {
-    const current = policies.current();
+  async function resolve(
+    rollout: Rollout,
+    known: Pick<RolloutChange, 'sha'>,
+    current: PolicySet | null,
+  ): Promise<RolloutChange> {
     if (!current) throw new WaitingError('Waiting for the policies to be loaded', 1000);
     const policy = current.policies.find(({ name }) => name === rollout.policy);
     if (!policy) {
@@ -77,8 +102,10 @@ export function createResolve(deps: ResolveDeps): Stage {
     const match = explainMatch(policy, rollout);
     if (!match.matches)
       return ended('cancelled', `Cancelled: policy "${policy.name}" no longer deploys it: ${match.reason}`);
+    if (isHeld(rollout, policy, current)) throw suspension(policy.name);
     const forge = forgeOf(forges, rollout.repository);
-    const paths = needsModelCard(policy) ? [MODEL_CARD] : [];
+    // Also where this policy needs none: it is kept, and another may.
+    const paths = [MODEL_CARD];
     const { repository, ref } = rollout;
     const now = await forge.repositories.readRef(repository, ref, paths, MODEL_CARD_LIMIT);
     const isFollowing = rollout.cause.kind === 'event';
@@ -87,9 +114,24 @@ export function createResolve(deps: ResolveDeps): Stage {
     // What people or policies ask for concerns the rollout's commit, wherever its ref points to now.
     const reading = now && isAt(rollout, now) ? now : await readCommit(forge, rollout, paths);
     known.sha = reading.sha;
-    if (policy.suspend)
-      throw new WaitingError(`Waiting: policy "${policy.name}" is suspended`, SUSPENDED_FOR);
-    return plan(rollout, current, policy, reading);
+    const planned = plan(rollout, current, policy, reading);
+    return policy.suspend ? held(planned, policy) : planned;
+  }
+
+  /**
+   * A plan that waits is stored, so that the newest rollout of a target ends those before it. When the suspension is lifted
+   * the ref is read and the plan made once more.
+   */
+  function held(planned: RolloutChange, { name }: Policy): RolloutChange {
+    const { message, after } = suspension(name);
+    return { ...planned, stage: 'resolve', message, dueAt: deps.now() + after };
+  }
+
+  /** What is wrong may be mended until the suspension is lifted: until then nothing fails. */
+  function unlessSuspended({ policy }: Rollout, error: unknown): unknown {
+    if (!(error instanceof StalledError)) return error;
+    const isSuspended = policies.current()?.policies.some(({ name, suspend }) => suspend && name === policy);
+    return isSuspended ? suspension(policy) : error;
   }
 
   /**
@@ -156,6 +198,13 @@ export function createResolve(deps: ResolveDeps): Stage {
       sha,
       policyRevision: policySet.revision,
       target,
+      inputs: {
+        modelCard: storedCard(input.modelCard),
+        kserve: { version: kserve?.version ?? null },
+        runtimes,
+        knative,
+        projectId: rollout.projectId,
+      },
       plan: {
         ...{ gitops, via, path, adopt, updateExisting, modes, why, readiness, decisions, warnings },
         ...(selfHeal && { selfHeal }),
@@ -220,7 +269,7 @@ export function createResolve(deps: ResolveDeps): Stage {
           try {
             const current = await underTodaysName(rollout);
             if (!current) return logRepeat(rollout);
-            const change = await resolve(current, known);
+            const change = await resolveByLatest(current, known);
             const stored = await persist(() => store.rollouts.advance(rollout.id, change));
             const { id, repository, revision } = current;
             log.info(
@@ -230,13 +279,17 @@ export function createResolve(deps: ResolveDeps): Stage {
           } catch (error) {
             if (!(await persist(() => store.rollouts.get(rollout.id)))) return logRepeat(rollout);
             // A failure, too, is said on the commit the ref points to, whatever the payload named.
-            await settleFailure(deps, rollout, error, known);
+            await settleFailure(deps, rollout, unlessSuspended(rollout, error), known);
           }
         }),
       );
     },
   };
 }
+
+/** @returns whether it has been planned by just these policies and waits: the forge need not be asked */
+const isHeld = ({ plan, policyRevision }: Rollout, { suspend }: Policy, { revision }: PolicySet): boolean =>
+  suspend && plan !== null && policyRevision === revision;
 
 const isBlank = ({ runtimes, kserveVersion, structure, settings, knative }: ClusterKnowledge): boolean =>
   [runtimes, kserveVersion, structure, settings, knative].every((each) => each === null);
@@ -276,6 +329,11 @@ const ended = (phase: 'cancelled' | 'superseded', message: string): RolloutChang
   stage: null,
   message,
 });
+
+const storedCard = (input: ModelCardInput): StoredInputs['modelCard'] =>
+  input.kind === 'card'
+    ? input.card
+    : { unavailable: { reason: input.reason.reason, fix: input.reason.fix } };
 
 /** A card that cannot be used is a fault only where the plan needs it, in exactly these words. */
 function modelCardOf(file: RepositoryFile | undefined): ModelCardInput {

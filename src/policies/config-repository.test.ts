@@ -2,8 +2,8 @@ import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { StalledError } from '../core/errors.ts';
-import { policyText, runtimeText } from '../core/policy.fixture.ts';
+import { formatFault, StalledError } from '../core/errors.ts';
+import { policyText, runtimeText, UNBOUNDED } from '../core/policy.fixture.ts';
 import { git } from '../git/git.ts';
 import { Mirror } from '../git/mirror.ts';
 import { locateRemote } from '../git/remote.ts';
@@ -70,7 +70,12 @@ async function makeSite(changes: Partial<ConfigRepositoryOptions> = {}): Promise
       branch: 'main',
       directory: 'policies',
       mirror: new Mirror(join(folder, 'cache'), 'policies', () => locateRemote(access, 'policies')),
-      known: { forges: ['plain'], clusters: [], gitops: [{ name: 'fleet', pullRequests: false }] },
+      known: {
+        forges: ['plain'],
+        clusters: [],
+        gitops: [{ name: 'fleet', pullRequests: false }],
+        policies: UNBOUNDED,
+      },
       inForce: {
         get: async () => facts.get('in-force') ?? null,
         set: async (revision) => {
@@ -445,25 +450,30 @@ describe('what is read', () => {
     expect(names(source)).toEqual(['other', 'production']);
   });
 
-  it('is never behind a link or in a submodule', async () => {
+  it('is never behind a link or in a submodule: either is a fault, for nobody has reviewed what it leads to', async () => {
     const { source, push } = await makeSite();
     await push({
       'policies/a.yaml': GOOD,
-      'policies/link.yaml': { mode: '120000', link: '{' },
       'policies/inner.yaml': { mode: '120000', link: '../elsewhere/b.yaml' },
-      'policies/module.yaml': { mode: '160000', commit: 'a'.repeat(40) },
+      'policies/module': { mode: '160000', commit: 'a'.repeat(40) },
+      'policies/README.md': { mode: '120000', link: '../README.md' },
       'elsewhere/b.yaml': other,
     });
     await source.refresh();
-    expect(source.status().faults).toEqual([]);
-    expect(names(source)).toEqual(['production']);
+    expect(source.status().faults.map(formatFault)).toEqual([
+      'policies/inner.yaml:1:1: is a symbolic link, which is not followed; put the file there',
+      'policies/module:1:1: is a submodule, which is not read; put its files there',
+    ]);
+    expect(names(source)).toEqual([]);
   });
 
-  it('is nothing where the directory itself is a link', async () => {
+  it('is not where the directory itself is a link', async () => {
     const { source, push } = await makeSite();
     await push({ policies: { mode: '120000', link: 'elsewhere' }, 'elsewhere/a.yaml': GOOD });
     await source.refresh();
-    expect(names(source)).toEqual([]);
+    expect(source.status().faults.map(formatFault)).toEqual([
+      'policies:1:1: is a symbolic link, which is not followed; put the file there',
+    ]);
   });
 
   it('is in a directory with any name', async () => {
@@ -514,6 +524,53 @@ describe('what is read', () => {
     ]);
   });
 
+  it('is no more than 16 MiB in all', async () => {
+    const { source, push } = await makeSite();
+    const full = '#'.padEnd(1024 * 1024, 'x');
+    const files = Object.fromEntries(Array.from({ length: 17 }, (_, n) => [`policies/${n}.yaml`, full]));
+    await push(files);
+    await source.refresh();
+    expect(source.status().faults).toMatchObject([
+      { file: 'policies', message: 'has 17825792 bytes of policies, over the limit of 16 MiB in all' },
+    ]);
+  });
+
+  it('is loaded where it is large, and its faults are told as many as anybody reads', async () => {
+    const { source, push } = await makeSite();
+    const many = (spec: object) =>
+      Array.from({ length: 1500 }, (_, n) =>
+        policyText(
+          {
+            match: { repositories: [`plain:ml/m${n}`], tags: ['v*'] },
+            target: { namespace: `n${n}` },
+            ...spec,
+          },
+          `p${n}`,
+        ),
+      ).join('\n---\n');
+    const head = await push({ 'policies/a.yaml': many({}) });
+    await source.refresh();
+    expect(source.status()).toMatchObject({ inForce: head, faults: [] });
+    await push({ 'policies/a.yaml': many({ unknown: 1 }) });
+    await source.refresh();
+    const { inForce, faults } = source.status();
+    expect([inForce, faults.length]).toEqual([head, 1001]);
+    expect(faults.at(-1)?.message).toBe('and 500 more faults');
+  });
+
+  it('is looked at again where it could not be listed, for that may have been the machine', async () => {
+    const { source, push, log } = await makeSite();
+    const folder = ['x', 'y', 'z'].map((letter) => letter.repeat(240)).join('/');
+    const many = Array.from({ length: 25_000 }, (_, n) => [`policies/${folder}/${n}.yaml`, 'a']);
+    await push(Object.fromEntries(many));
+    await source.refresh();
+    await source.refresh();
+    expect(source.status().faults).toMatchObject([
+      { file: 'policies', message: expect.stringContaining('has more files than can be listed') },
+    ]);
+    expect(log.filter(({ level }) => level === 'error')).toHaveLength(2);
+  });
+
   it('is text in UTF-8', async () => {
     const { source, push } = await makeSite();
     await push({ 'policies/a.yaml': GOOD, 'policies/b.yaml': '# caf\ufffd\n' });
@@ -521,5 +578,28 @@ describe('what is read', () => {
     expect(source.status().faults).toMatchObject([
       { file: 'policies/b.yaml', message: 'the file is not UTF-8; save it as UTF-8' },
     ]);
+  });
+});
+
+it('a policy outside the bound of its directory is refused with its head', async () => {
+  const bounds = [{ directory: 'policies/team', maxReplicas: 2, allow: [] }];
+  const { source, push } = await makeSite({
+    known: {
+      forges: ['plain'],
+      clusters: [],
+      gitops: [{ name: 'fleet', pullRequests: false }],
+      policies: { directory: 'policies', bounds },
+    },
+  });
+  const many = policyText({ replicas: { min: 3 } });
+  const good = await push({ 'policies/a.yaml': many });
+  await source.refresh();
+  await push({ 'policies/team/a.yaml': many });
+  await source.refresh();
+  expect(source.status()).toMatchObject({
+    inForce: good,
+    faults: [
+      { file: 'policies/team/a.yaml', message: expect.stringContaining('policies in policies/team: 2') },
+    ],
   });
 });
