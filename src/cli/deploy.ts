@@ -278,7 +278,7 @@ function configFor(
     server: { host: '127.0.0.1', port: 0, apiTokens: [] },
     store: { kind: 'sqlite', file: ':memory:' },
     forges: {},
-    policies: { repository: '', branch: '', directory: '' },
+    policies: { repository: '', branch: '', directory: '', bounds: [] },
     gitops: {},
     clusters: { [name]: { kubeconfig: { file, context }, namespaces: [...namespaces] } },
     worker: { concurrency: 4 },

@@ -238,7 +238,13 @@ describe('of the policies doctor', () => {
   it('shows the first warnings of the head, with their places, and counts the rest', async () => {
     const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
     const texts = names.map((name) =>
-      policyText({ conventions: 'alauda', target: { namespace: 'vision', name } }, name),
+      policyText(
+        {
+          match: { repositories: ['nowhere:ml/*'], tags: ['v*'] },
+          target: { namespace: 'vision', name },
+        },
+        name,
+      ),
     );
     policies.commit({ 'policies/a.yaml': texts.join('\n---\n') });
     const [sum, ...found] = await policiesOf();
@@ -246,7 +252,7 @@ describe('of the policies doctor', () => {
     expect(found.map(({ state }) => state)).toEqual(Array(6).fill('warning'));
     expect(found[0]).toMatchObject({
       about: expect.stringMatching(/^policies\/a\.yaml:\d+:\d+$/),
-      message: expect.stringContaining('upstream KServe refuses model.name'),
+      message: expect.stringContaining('modelhook.yaml has no forge "nowhere"'),
       fix: expect.any(String),
     });
     expect(found[5]).toMatchObject({ message: '2 more warnings', fix: 'modelhook validate lists all' });

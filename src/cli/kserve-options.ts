@@ -25,7 +25,7 @@ export const withKServeOptions = (command: Command): Command =>
   command
     .option(
       '-c, --config <file>',
-      'modelhook.yaml: checks names of clusters and GitOps repositories too, and tells the KServe of each cluster',
+      'modelhook.yaml: checks names of clusters and GitOps repositories too, applies its bounds, and tells the KServe of each cluster',
     )
     .addOption(
       new Option(
@@ -38,7 +38,8 @@ export const withKServeOptions = (command: Command): Command =>
 
 /** For the help of commands with these options. */
 export const CRD_HELP = `What is checked against is the CRD of --crd or --kubeconfig, else that of the target's cluster in modelhook.yaml,
-else that of KServe 0.20.`;
+else that of KServe 0.20. Bounds (policies.bounds) are in modelhook.yaml: without --config none applies, and standard
+error says so.`;
 
 /** @throws UsageError where a CRD cannot be read or used; ConfigError where modelhook.yaml cannot */
 export async function readKServeOptions(options: KServeOptions): Promise<LoadOptions & { kserve: KServe }> {
@@ -56,6 +57,12 @@ export async function readKServeOptions(options: KServeOptions): Promise<LoadOpt
       clusters: known.clusters.map((cluster) => ({ ...cluster, kserve: { ...cluster.kserve, ...given } })),
     },
   };
+}
+
+/** Says that policies were not held to any bound, where modelhook.yaml is not given. */
+export function tellUnbounded({ config }: KServeOptions): void {
+  if (config === undefined)
+    process.stderr.write('note: no bounds applied; they are in modelhook.yaml, which --config gives\n');
 }
 
 /** @returns what is known of the KServe of a cluster, as the controller looks it up */

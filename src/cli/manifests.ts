@@ -12,7 +12,13 @@ import { suggestion } from '../core/nearest.ts';
 import { type ModelCardInput, makePlan, type Plan, type PlanInput } from '../core/plan.ts';
 import type { Policy, PolicySet } from '../core/policy.ts';
 import { isFullSha, parseRef, parseRepositoryId, unsafeName, unsafeRef } from '../core/ref-event.ts';
-import { type KServeOptions, kserveOf, readKServeOptions, withKServeOptions } from './kserve-options.ts';
+import {
+  type KServeOptions,
+  kserveOf,
+  readKServeOptions,
+  tellUnbounded,
+  withKServeOptions,
+} from './kserve-options.ts';
 import { loadPolicyDirectory } from './policy-directory.ts';
 import { UsageError } from './usage-error.ts';
 
@@ -111,6 +117,7 @@ export interface Answer {
 export async function makeManifests(options: ManifestOptions): Promise<Answer> {
   const loadOptions = await readKServeOptions(options);
   const { policies, faults } = await loadPolicyDirectory(options.policies, loadOptions);
+  tellUnbounded(options);
   if (policies === null) throw new Error(faults.map(formatFault).join('\n'));
   const modelCard = await readModelCard(options.modelCard);
   const { repository, ref, sha, projectId = null } = options;

@@ -1,5 +1,5 @@
 /** What `modelhook plan --diff` compares: manifests with what is in the GitOps repository or in the cluster. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Comparison, Sides } from '../compose.ts';
@@ -8,7 +8,7 @@ import { messageOf } from '../core/errors.ts';
 import { type JsonObject, sortKeys, valueAt } from '../core/json.ts';
 import { formatTarget } from '../core/rollout.ts';
 import { toYaml } from '../core/yaml-text.ts';
-import { GitError, git } from '../git/git.ts';
+import { unifiedDiff } from '../git/unified-diff.ts';
 import { createLog } from '../telemetry/log.ts';
 import type { Matching } from './manifests.ts';
 import { oneLine } from './printable.ts';
@@ -45,8 +45,7 @@ export async function compareAll(
   );
   try {
     const differences: Difference[] = [];
-    for (const each of matching)
-      if (each.error === null) differences.push(await compare(each, comparison, folder));
+    for (const each of matching) if (each.error === null) differences.push(await compare(each, comparison));
     return differences;
   } finally {
     await comparison.end();
@@ -54,7 +53,7 @@ export async function compareAll(
   }
 }
 
-async function compare(planned: Planned, comparison: Comparison, folder: string): Promise<Difference> {
+async function compare(planned: Planned, comparison: Comparison): Promise<Difference> {
   const { policy, plan, manifest } = planned;
   const { gitops, path, target } = plan;
   const place = gitops === null ? formatTarget(target) : `${path} in ${gitops}`;
@@ -62,11 +61,11 @@ async function compare(planned: Planned, comparison: Comparison, folder: string)
   // Which names a repository had before is in the controller's store alone.
   const claim = { ...plan, manifest, formerNames: [] };
   try {
-    const { now, next } =
+    const sides =
       gitops === null
         ? textsOf(await comparison.inCluster(claim))
         : await comparison.inRepository(gitops, claim);
-    return { ...said, diff: await unifiedDiff(now, next, place, folder), error: null };
+    return { ...said, diff: differenceOf(sides, place), error: null };
   } catch (error) {
     return { ...said, diff: null, error: messageOf(error) };
   }
@@ -87,21 +86,9 @@ function textOf(object: JsonObject): string {
   return toYaml({ apiVersion, kind, metadata: Object.fromEntries(kept), spec: sortKeys(spec) });
 }
 
-/** @returns the text that git makes of two, with the place instead of file names; empty where they are alike */
-async function unifiedDiff(now: string | null, then: string, place: string, folder: string): Promise<string> {
-  if (now === then) return '';
-  const [before, after] = ['now', 'then'].map((name) => join(folder, name)) as [string, string];
-  writeFileSync(before, now ?? '');
-  writeFileSync(after, then);
-  const options = ['--no-index', '--no-color', '--no-ext-diff', '--no-textconv', '--unified=3'];
-  const output = await git(['diff', ...options, '--', before, after]).then(
-    (same) => same.toString(),
-    (error: unknown) => {
-      if (error instanceof GitError && error.code === 1) return error.stdout;
-      throw error;
-    },
-  );
-  const hunks = output.slice(output.indexOf('\n@@') + 1);
+/** @returns a unified diff with the place instead of file names; empty where they are alike */
+function differenceOf({ now, next }: Sides<string>, place: string): string {
   const name = oneLine(place);
-  return `--- ${now === null ? '/dev/null' : `${name} (now)`}\n+++ ${name} (planned)\n${hunks}`;
+  const before = now === null ? null : { name: `${name} (now)`, text: now };
+  return unifiedDiff(before, { name: `${name} (planned)`, text: next });
 }

@@ -7,6 +7,7 @@ import { policyText, runtimeText } from '../core/policy.fixture.ts';
 import { run } from './program.fixture.ts';
 
 const SHA = '8d3ba2f4c1a97e60b5d8f2c3a4e5061728394a5b';
+const NO_BOUNDS = 'note: no bounds applied; they are in modelhook.yaml, which --config gives\n';
 let directory: string;
 let file: string;
 
@@ -40,7 +41,7 @@ describe('the text', () => {
     await write(PRODUCTION, EXCLUDED, ELSEWHERE);
     expect(await plan()).toEqual({
       code: 0,
-      err: '',
+      err: NO_BOUNDS,
       out: `# refs/tags/v1.0.0-rc1 of plain:ml/iris at ${SHA}
 # policies that match: 1 of 3
 #   production  default/vision/iris, committed to fleet as default/vision/iris.yaml
@@ -122,7 +123,7 @@ spec:
       '#   repository plain:ml/iris matches plain:ml/**, tag v1.0.0-rc1 matches v*',
       '#   fails: there is no model card; give one with --model-card',
     ]);
-    expect(err).toBe('policy staging: there is no model card; give one with --model-card\n');
+    expect(err).toBe(`${NO_BOUNDS}policy staging: there is no model card; give one with --model-card\n`);
   });
 
   it('says that a policy is suspended where it says what it deploys', async () => {
@@ -137,7 +138,7 @@ spec:
     await write(ELSEWHERE, EXCLUDED);
     expect(await plan()).toEqual({
       code: 1,
-      err: 'no policy matches refs/tags/v1.0.0-rc1 of plain:ml/iris\n',
+      err: `${NO_BOUNDS}no policy matches refs/tags/v1.0.0-rc1 of plain:ml/iris\n`,
       out: `# refs/tags/v1.0.0-rc1 of plain:ml/iris at ${SHA}
 # policies that match: 0 of 2
 
@@ -233,7 +234,7 @@ describe('one document for programs', () => {
     await writeFile(card, '---\npipeline_tag: tabular-classification\n---\n');
     const { code, out, err } = await plan('--model-card', card, '--output', 'json');
     expect(code).toBe(1);
-    expect(err).toMatch(/^policy production: .*model\.env\[0\]\.nam: unknown field/);
+    expect(err).toMatch(/^note: .*\npolicy production: .*model\.env\[0\]\.nam: unknown field/);
     const [refused] = JSON.parse(out).matching;
     expect(refused).toMatchObject({
       delivery: { apply: true },
@@ -262,7 +263,7 @@ describe('what was asked about', () => {
     expect(await plan('--policy', 'prodution')).toEqual({
       code: 1,
       out: '',
-      err: 'there is no policy "prodution"; did you mean "production"?\n',
+      err: `${NO_BOUNDS}there is no policy "prodution"; did you mean "production"?\n`,
     });
   });
 
@@ -271,7 +272,7 @@ describe('what was asked about', () => {
     expect(await plan()).toEqual({
       code: 1,
       out: '',
-      err: `${directory} holds no policy; policies are in files whose names end in .yaml\n`,
+      err: `${NO_BOUNDS}${directory} holds no policy; policies are in files whose names end in .yaml\n`,
     });
   });
 

@@ -1,7 +1,11 @@
-/** `modelhook plan`: why each policy deploys a tag or branch or does not, and what it would deploy. */
+/**
+ * `modelhook plan`: why each policy deploys a tag or branch or does not, and what it would deploy; or what a change of the
+ * policies would.
+ */
 import { Command, Option } from 'commander';
 import type { JsonObject } from '../core/json.ts';
 import { toYaml } from '../core/yaml-text.ts';
+import { run } from './controller-api.ts';
 import { CRD_HELP } from './kserve-options.ts';
 import {
   type Answer,
@@ -11,6 +15,12 @@ import {
   withManifestOptions,
 } from './manifests.ts';
 import { compareAll, type Difference } from './plan-diff.ts';
+import {
+  planRevisions,
+  REVISIONS_HELP,
+  type RevisionOptions,
+  withRevisionOptions,
+} from './plan-revisions.ts';
 import { formatDifferences, formatPlan } from './plan-text.ts';
 
 interface PlanOptions extends ManifestOptions {
@@ -21,11 +31,17 @@ interface PlanOptions extends ManifestOptions {
 
 /** The subcommand `plan`, to be added to the program. */
 export const planCommand = (): Command =>
-  withManifestOptions(
-    new Command('plan').description(
-      'Explain why each policy deploys a tag or branch or does not, what is chosen and from where. Works offline.',
+  withRevisionOptions(
+    withManifestOptions(
+      new Command('plan').description(
+        'Explain why each policy deploys a tag or branch or does not, what is chosen and from where; or what a change of the policies would deploy anew. Works offline.',
+      ),
     ),
   )
+    .usage(
+      `--policies <dir> --repository <id> --ref <ref> --sha <sha> [options]
+       modelhook plan --from <rev> --to <rev> [options]`,
+    )
     .option(
       '--diff',
       'show what would change instead: in the file of the GitOps repository, or in the cluster where it is applied',
@@ -60,14 +76,21 @@ changed. The text is a unified diff, or "no change"; with --output json or yaml,
 What the delivery would refuse is an error. Only the controller knows which names a repository had before it was renamed:
 what it deployed by an old one counts here as another repository's, and the controller would update it.
 
-Exit codes: 0 every policy that matches can be deployed, 1 policies have faults, none matches or one cannot be planned,
-2 wrong usage or a file that cannot be used.
+${REVISIONS_HELP}
 
-Example:
+Exit codes: 0 every policy that matches can be deployed, 1 policies have faults, none matches or one cannot be planned,
+2 wrong usage or a file that cannot be used. With --from and --to: 0 it can be merged, 1 the policies of --to have faults,
+or take or break what is deployed, 2 wrong usage, a revision that is not there, or a controller that refuses.
+
+Examples:
   modelhook plan --policies policies/ --repository gitlab:ml/vision/iris --ref refs/tags/v1.0.0 \\
-    --sha 8d3ba2f4c1a97e60b5d8f2c3a4e5061728394a5b --model-card README.md`,
+    --sha 8d3ba2f4c1a97e60b5d8f2c3a4e5061728394a5b --model-card README.md
+  modelhook plan --from origin/main --to HEAD
+  modelhook plan --from origin/main --to HEAD --config modelhook.yaml --server https://modelhook.example.com`,
     )
-    .action(plan);
+    .action((options: PlanOptions | RevisionOptions) =>
+      'from' in options ? run(() => planRevisions(options)) : plan(options),
+    );
 
 async function plan(options: PlanOptions): Promise<void> {
   const { repository, ref, output, all = false } = options;

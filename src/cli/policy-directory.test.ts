@@ -6,6 +6,7 @@ import { policyText, runtimeText } from '../core/policy.fixture.ts';
 import { run } from './program.fixture.ts';
 
 const SHA = 'a'.repeat(40);
+const NO_BOUNDS = 'note: no bounds applied; they are in modelhook.yaml, which --config gives\n';
 let directory: string;
 
 beforeEach(async () => {
@@ -29,7 +30,7 @@ describe('validate', () => {
     expect(await validate()).toEqual({
       code: 0,
       out: '',
-      err: '1 policy, 0 GPU profiles, 1 runtime: no faults\n',
+      err: `${NO_BOUNDS}1 policy, 0 GPU profiles, 1 runtime: no faults\n`,
     });
   });
 
@@ -102,7 +103,7 @@ describe('validate', () => {
       expect(out).toBe(
         `${join(directory, 'large.yaml')}:1:1: the file is larger than 1 MiB; split it into several files\n`,
       );
-      expect(err).toBe('1 fault\n');
+      expect(err).toBe(`${NO_BOUNDS}1 fault\n`);
     }
   });
 
@@ -110,14 +111,18 @@ describe('validate', () => {
     await write('a.yaml', policyText({ nope: 1, replicas: { min: 2, max: 1 } }));
     await write('b.yaml', 'a: b: c\n');
     const { out, err } = await validate();
-    expect(err).toBe(`${out.match(/\n/g)?.length} faults\n`);
+    expect(err).toBe(`${NO_BOUNDS}${out.match(/\n/g)?.length} faults\n`);
   });
 
   it('reads one file, whatever its name is', async () => {
     await write('policy.yaml', policyText());
     await write('second.yml', policyText({ nope: 1 }));
     const one = await run('validate', join(directory, 'policy.yaml'));
-    expect(one).toEqual({ code: 0, out: '', err: '1 policy, 0 GPU profiles, 0 runtimes: no faults\n' });
+    expect(one).toEqual({
+      code: 0,
+      out: '',
+      err: `${NO_BOUNDS}1 policy, 0 GPU profiles, 0 runtimes: no faults\n`,
+    });
     const second = await run('validate', join(directory, 'second.yml'));
     expect(second.code).toBe(1);
     expect(second.out).toMatch(/second\.yml:1:\d+: unknown field "nope"/);
@@ -192,7 +197,7 @@ describe('render', () => {
     const { code, out, err } = await render();
     expect([code, out]).toEqual([1, '']);
     expect(err).toBe(
-      `no policy matches refs/tags/v1 of plain:ml/iris\n  production (${join(directory, 'a.yaml')}:1:85): repository plain:ml/iris matches none of plain:nlp/*\n`,
+      `${NO_BOUNDS}no policy matches refs/tags/v1 of plain:ml/iris\n  production (${join(directory, 'a.yaml')}:1:85): repository plain:ml/iris matches none of plain:nlp/*\n`,
     );
   });
 
@@ -204,7 +209,7 @@ describe('render', () => {
     const { code, out, err } = await render();
     expect(code).toBe(1);
     expect(out).toContain('namespace: two');
-    expect(err).toBe('policy a: there is no model card; give one with --model-card\n');
+    expect(err).toBe(`${NO_BOUNDS}policy a: there is no model card; give one with --model-card\n`);
   });
 
   it('says which policy was probably meant', async () => {
@@ -237,5 +242,62 @@ describe('render', () => {
         )
       ).code,
     ).toBe(2);
+  });
+});
+
+describe('bounds', () => {
+  const CONFIG = `forges: { plain: { kind: git, url: /srv/git } }
+gitops: { fleet: { repository: plain:a/c } }
+policies:
+  repository: plain:a/b
+  bounds:
+    - { directory: "", namespaces: [other] }
+    - { directory: policies, namespaces: [other], maxReplicas: 2 }
+    - { directory: policies/team, namespaces: [vision], runtimes: [triton] }
+`;
+  const validate = (path: string) => run('validate', path, '--config', join(directory, 'modelhook.yml'));
+  const outside = (what: string) => expect.stringContaining(`is outside what modelhook.yaml allows ${what}`);
+
+  beforeEach(async () => {
+    await write('modelhook.yml', CONFIG);
+    await mkdir(join(directory, 'policies', 'team'), { recursive: true });
+    await write('policies/team/a.yaml', policyText());
+  });
+
+  it.each([
+    ['', 'policies in policies/team'],
+    ['policies', 'policies in policies/team'],
+    ['policies/team', 'policies in policies/team'],
+    ['policies/team/a.yaml', 'policies in policies/team'],
+  ])('in a work tree of Git go by the place in it, also where only "%s" is checked', async (part, whose) => {
+    await mkdir(join(directory, '.git'));
+    const { code, out, err } = await validate(join(directory, part));
+    expect([code, out]).toEqual([1, outside(`${whose}: "triton"`)]);
+    expect(err).not.toContain('bounds');
+  });
+
+  it('outside of Git, or of policies.directory, go by the place in what is checked', async () => {
+    expect((await validate(join(directory, 'policies'))).out).toEqual(outside('policies in policies/team:'));
+    expect((await validate(join(directory, 'policies/team'))).out).toEqual(
+      outside('policies in policies: "other"'),
+    );
+    await mkdir(join(directory, '.git'));
+    await write('deep/a.yaml', policyText());
+    expect((await validate(join(directory, 'deep'))).out).toEqual(outside('policies in policies: "other"'));
+  });
+
+  it.each(['render', 'plan'])('are applied by %s with --config', async (command) => {
+    const ran = (...argv: string[]) =>
+      run(
+        command,
+        ...['--policies', join(directory, 'policies')],
+        ...['--repository', 'plain:ml/iris', '--ref', 'refs/tags/v1', '--sha', SHA],
+        ...argv,
+      );
+    expect(await ran('--config', join(directory, 'modelhook.yml'))).toMatchObject({
+      code: 1,
+      err: outside('policies in policies/team'),
+    });
+    expect((await ran()).err).toContain(NO_BOUNDS);
   });
 });

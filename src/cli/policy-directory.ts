@@ -1,7 +1,8 @@
 /** Policies from a directory on disk, for the commands that work without a controller. */
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
-import { join, sep } from 'node:path';
+import { dirname, join, relative, resolve, sep } from 'node:path';
+import { isBelow } from '../core/bound.ts';
 import { type Fault, messageOf } from '../core/errors.ts';
 import type { PolicyFile } from '../core/policy-documents.ts';
 import { type LoadedPolicies, type LoadOptions, loadPolicies } from '../core/policy-files.ts';
@@ -15,9 +16,31 @@ import { UsageError } from './usage-error.ts';
  */
 export async function loadPolicyDirectory(path: string, options: LoadOptions): Promise<LoadedPolicies> {
   const { files, notes } = await readFiles(path);
-  const loaded = loadPolicies(files, path, options);
+  const { known } = options;
+  const placeOf = known && placesIn(path, known.policies.directory);
+  const loaded = loadPolicies(files, path, { ...options, placeOf });
   const empty = loaded.policies?.policies.length === 0 ? [nothingIn(path)] : [];
   return { ...loaded, notes: [...notes, ...loaded.notes], warnings: [...empty, ...loaded.warnings] };
+}
+
+/**
+ * Where files are in the config repository, whose folders have the bounds: below `policies.directory` of a work tree of Git,
+ * at their place in that; else the path that was given stands for that directory.
+ */
+function placesIn(path: string, directory: string): (file: string) => string {
+  const folder = statSync(path).isDirectory() ? path : dirname(path);
+  const top = workTreeOf(resolve(folder));
+  return (file) => {
+    const inTree = top === null ? '' : relative(top, resolve(file));
+    return inTree !== '' && isBelow(directory, inTree) ? inTree : join(directory, relative(folder, file));
+  };
+}
+
+/** @returns the folder, or the nearest above it, that Git has checked out; null where there is none */
+function workTreeOf(folder: string): string | null {
+  if (existsSync(join(folder, '.git'))) return folder;
+  const above = dirname(folder);
+  return above === folder ? null : workTreeOf(above);
 }
 
 async function readFiles(path: string): Promise<{ files: PolicyFile[]; notes: Fault[] }> {

@@ -6,6 +6,7 @@ import { messageOf } from '../core/errors.ts';
 import { demoCommand } from './demo.ts';
 import { deployCommand } from './deploy.ts';
 import { doctorCommand } from './doctor.ts';
+import { eventsCommand } from './events.ts';
 import { planCommand } from './plan.ts';
 import { printable } from './printable.ts';
 import { renderCommand } from './render.ts';
@@ -36,6 +37,7 @@ export function createProgram(): Command {
     planCommand(),
     deployCommand(),
     rolloutsCommand(),
+    eventsCommand(),
     webhookCommand(),
     doctorCommand(),
   ];

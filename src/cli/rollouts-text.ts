@@ -1,17 +1,11 @@
 /** Rollouts of a running controller, as `modelhook rollouts` shows them to people. */
-import { styleText } from 'node:util';
-import type { Phase } from '../core/rollout.ts';
-import { phaseText } from './phase-text.ts';
+import { bold, colour, tableOf, timeOf } from './controller-api.ts';
 import { oneLine, printable } from './printable.ts';
 import type { DetailsJson, RolloutJson } from './rollouts-api.ts';
-
-const colour = (phase: Phase, text: string = phase): string => phaseText(phase, text, process.stdout);
 
 /** @returns a rollout on a line */
 export const summary = ({ id, phase, message }: RolloutJson): string =>
   `${id}  ${colour(phase)}  ${oneLine(message)}\n`;
-
-const bold = (text: string): string => styleText('bold', text, { stream: process.stdout });
 
 const targetOf = ({ target }: RolloutJson): string =>
   target === null ? '-' : `${target.cluster}/${target.namespace}/${target.name}`;
@@ -19,29 +13,20 @@ const targetOf = ({ target }: RolloutJson): string =>
 const versionOf = ({ revision, sha }: RolloutJson): string => (revision === sha ? sha.slice(0, 7) : revision);
 
 /** @returns a line each, below the names of the columns */
-export function table(rollouts: RolloutJson[]): string {
-  const rows = rollouts.map((rollout) =>
-    [
+export const table = (rollouts: RolloutJson[]): string =>
+  tableOf(
+    ['ID', 'PHASE', 'REPOSITORY', 'REVISION', 'ENVIRONMENT', 'TARGET', 'CREATED (UTC)'],
+    rollouts.map((rollout) => [
       rollout.id,
       rollout.phase,
       rollout.repository,
       versionOf(rollout),
       rollout.environment,
       targetOf(rollout),
-      rollout.createdAt.slice(0, 19).replace('T', ' '),
-    ].map(oneLine),
+      timeOf(rollout.createdAt),
+    ]),
+    (cell, column, row) => (column === 1 ? colour(rollouts[row]?.phase ?? 'pending', cell) : cell),
   );
-  const heads = ['ID', 'PHASE', 'REPOSITORY', 'REVISION', 'ENVIRONMENT', 'TARGET', 'CREATED (UTC)'];
-  const widths = heads.map((head, column) =>
-    Math.max(head.length, ...rows.map((row) => row[column]?.length ?? 0)),
-  );
-  const line = (cells: string[]): string[] => cells.map((cell, column) => cell.padEnd(widths[column] ?? 0));
-  const lines = rows.map((row, index) => {
-    const [id = '', phase = '', ...rest] = line(row);
-    return [id, colour(rollouts[index]?.phase ?? 'pending', phase), ...rest].join('  ').trimEnd();
-  });
-  return `${[bold(line(heads).join('  ').trimEnd()), ...lines].join('\n')}\n`;
-}
 
 /** @returns all there is to say of one */
 export function details(rollout: DetailsJson): string {

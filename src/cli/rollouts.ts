@@ -1,34 +1,21 @@
 /** `modelhook rollouts`: asks a running controller about its rollouts, and to retry, cancel or roll back one. */
 import { userInfo } from 'node:os';
-import { styleText } from 'node:util';
-import { Command, InvalidArgumentError, Option } from 'commander';
-import { stringify } from 'yaml';
-import { PHASES, type Phase } from '../core/rollout.ts';
-import { printable } from './printable.ts';
+import { Command } from 'commander';
 import {
   ask,
-  CommandFailure,
-  type Controller,
-  detailsSchema,
-  listSchema,
-  rolloutSchema,
-} from './rollouts-api.ts';
+  type ListOptions,
+  list,
+  print,
+  run,
+  type ServerOptions,
+  withFilters,
+  withServer,
+} from './controller-api.ts';
+import { detailsSchema, rolloutSchema } from './rollouts-api.ts';
 import { details, summary, table } from './rollouts-text.ts';
-
-interface ServerOptions extends Controller {
-  output: 'text' | 'json' | 'yaml';
-}
 
 interface CancelOptions extends ServerOptions {
   by?: string;
-}
-
-interface ListOptions extends ServerOptions {
-  repository?: string;
-  phase?: Phase;
-  environment?: string;
-  limit: number;
-  cursor?: string;
 }
 
 /** The subcommand `rollouts`, to be added to the program. */
@@ -37,15 +24,10 @@ export const rolloutsCommand = (): Command => {
     'ask a running controller about its rollouts, or to retry, cancel or roll back one',
   );
 
-  withServer(command.command('list'))
+  withFilters(command.command('list'), 'only those in this phase')
     .description('list rollouts, newest first')
-    .option('--repository <id>', 'only of this repository, such as gitlab:ml/vision/iris')
-    .addOption(new Option('--phase <phase>', 'only those in this phase').choices(PHASES))
-    .option('--environment <name>', 'only to this environment')
-    .option('--limit <n>', 'at most so many, 1 to 200', limitOf, 50)
-    .option('--cursor <cursor>', 'go on where an earlier list ended')
     .addHelpText('after', '\nExample:\n  $ modelhook rollouts list --environment production --phase failed')
-    .action((options: ListOptions) => run(() => list(options)));
+    .action((options: ListOptions) => run(() => list(options, 'rollouts', rolloutSchema, table)));
 
   withServer(command.command('show'))
     .description('show one rollout: its timeline, decisions and manifest')
@@ -105,49 +87,6 @@ function userName(): string | undefined {
   }
 }
 
-const withServer = (command: Command): Command =>
-  command
-    .addOption(
-      new Option('--server <url>', 'the controller').env('MODELHOOK_SERVER').default('http://127.0.0.1:8080'),
-    )
-    .addOption(new Option('--token <token>', 'its API token').env('MODELHOOK_API_TOKEN'))
-    .addOption(
-      new Option('--output <format>', 'how to write the result')
-        .choices(['text', 'json', 'yaml'])
-        .default('text'),
-    );
-
-function limitOf(text: string): number {
-  if (/^\d{1,3}$/.test(text) && Number(text) >= 1 && Number(text) <= 200) return Number(text);
-  throw new InvalidArgumentError('It takes a whole number from 1 to 200.');
-}
-
-async function run(work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    if (!(error instanceof CommandFailure)) throw error;
-    process.stderr.write(
-      `${styleText('red', 'error:', { stream: process.stderr })} ${printable(error.message)}\n`,
-    );
-    process.exitCode = error.exitCode;
-  }
-}
-
-async function list(options: ListOptions): Promise<void> {
-  const { repository, phase, environment, limit, cursor } = options;
-  const given = Object.entries({ repository, phase, environment, limit, cursor }).filter(
-    ([, value]) => value !== undefined,
-  );
-  const query = new URLSearchParams(given.map(([name, value]) => [name, String(value)]));
-  const answer = await ask(options, `/api/v1/rollouts?${query}`, listSchema);
-  if (options.output !== 'text') return print(options.output, answer);
-  if (answer.items.length === 0) return void process.stderr.write('No rollouts.\n');
-  process.stdout.write(table(answer.items));
-  if (answer.nextCursor !== null)
-    process.stderr.write(`There are more: add --cursor ${answer.nextCursor} to go on.\n`);
-}
-
 async function show(id: string, options: ServerOptions): Promise<void> {
   const rollout = await ask(options, `/api/v1/rollouts/${encodeURIComponent(id)}`, detailsSchema);
   if (options.output !== 'text') return print(options.output, rollout);
@@ -166,7 +105,3 @@ async function request(
   if (options.output !== 'text') return print(options.output, rollout);
   process.stdout.write(summary(rollout));
 }
-
-const print = (format: 'json' | 'yaml', value: unknown): void => {
-  process.stdout.write(format === 'json' ? `${JSON.stringify(value, null, 2)}\n` : stringify(value));
-};

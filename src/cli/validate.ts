@@ -2,7 +2,13 @@
 import { Command, Option } from 'commander';
 import { type Fault, formatFault } from '../core/errors.ts';
 import type { LoadedPolicies } from '../core/policy-files.ts';
-import { CRD_HELP, type KServeOptions, readKServeOptions, withKServeOptions } from './kserve-options.ts';
+import {
+  CRD_HELP,
+  type KServeOptions,
+  readKServeOptions,
+  tellUnbounded,
+  withKServeOptions,
+} from './kserve-options.ts';
 import { loadPolicyDirectory } from './policy-directory.ts';
 import { oneLine } from './printable.ts';
 
@@ -42,6 +48,7 @@ Examples:
 async function validate(path: string, options: ValidateOptions): Promise<void> {
   const loaded = await loadPolicyDirectory(path, await readKServeOptions(options));
   const { faults, warnings, notes } = loaded;
+  tellUnbounded(options);
   if (options.output === 'json')
     process.stdout.write(`${JSON.stringify({ faults, warnings, notes }, null, 2)}\n`);
   else writeText(loaded);

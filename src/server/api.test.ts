@@ -171,6 +171,7 @@ describe('policies in JSON', () => {
   const policy: Policy = {
     name: 'vision',
     source: { file: 'policies/vision.yaml', line: 1, column: 1 },
+    bound: null,
     match: {
       repositories: compileGlobs(['plain:ml/*', '!plain:ml/scratch']),
       tags: compileGlobs(['v*']),

@@ -45,6 +45,7 @@ export function fakeForge(name: string): Forge {
     },
     statuses: { write: beyondThisTest, holds: beyondThisTest },
     pullRequests: null,
+    reviews: null,
     administration: { registerWebhook: beyondThisTest, examine: beyondThisTest },
   };
 }
@@ -90,7 +91,13 @@ export function fakeApp(store: Store, changes: Partial<AppDependencies> = {}) {
   const log = fakeLog();
   const policies = new FakePolicies();
   const app = createApp({
-    receive: createReceive({ store, policies: { current: () => null }, pullRequestsIn: () => [], log }),
+    receive: createReceive({
+      store,
+      policies: { current: () => null },
+      pullRequestsIn: () => [],
+      lookAtReviews: () => {},
+      log,
+    }),
     forges: new Map([['plain', fakeForge('plain')]]),
     store,
     policies,

@@ -1,14 +1,11 @@
 /** `POST /api/v1/rollouts/:id/{retry,cancel,rollback}` (specification section 7): for those who have an API token. */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { type Context, Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
-import { createMiddleware } from 'hono/factory';
 import { z } from 'zod';
-import { StalledError } from '../core/errors.ts';
 import type { Rollout } from '../core/rollout.ts';
 import type { Cancel } from '../pipeline/cancel.ts';
 import type { Store } from '../store/store.ts';
 import { rolloutJson } from './api.ts';
+import { guardRequests, jsonOf, refuse } from './api-requests.ts';
 import { ProblemError } from './problem.ts';
 
 export interface RolloutRequestDependencies {
@@ -17,8 +14,6 @@ export interface RolloutRequestDependencies {
   /** Any of them will do. None: everybody is refused. */
   apiTokens: readonly string[];
 }
-
-const MAX_BODY_BYTES = 4096;
 
 /** What a request may say about itself. A name is for one line of a timeline. */
 const bodySchema = z.object({
@@ -34,7 +29,7 @@ const bodySchema = z.object({
 /** The routes below `/api/v1/rollouts`. */
 export function createRolloutRequests({ store, cancel, apiTokens }: RolloutRequestDependencies): Hono {
   const app = new Hono();
-  const guards = [onlyWithToken(apiTokens), onlySmall] as const;
+  const guards = guardRequests(apiTokens);
 
   const answer = async (c: Context, id: string, status: 200 | 201) => {
     const rollout = found(await store.rollouts.get(id));
@@ -64,41 +59,6 @@ export function createRolloutRequests({ store, cancel, apiTokens }: RolloutReque
   return app;
 }
 
-const onlySmall = bodyLimit({
-  maxSize: MAX_BODY_BYTES,
-  onError: () => {
-    throw new ProblemError(413, 'The body is over 4 KiB. Nothing was done.');
-  },
-});
-
-/** Digests of one length: comparing them tells neither the length of a token nor how far a guess was right. */
-const digestOf = (token: string): Buffer => createHash('sha256').update(token).digest();
-
-/** Lets through who sends one of the tokens. */
-function onlyWithToken(tokens: readonly string[]) {
-  const digests = tokens.map(digestOf);
-  return createMiddleware(async (c, next) => {
-    if (digests.length === 0)
-      throw new ProblemError(
-        403,
-        'This controller has no API token, so nobody may change anything here. Set server.apiTokens in modelhook.yaml.',
-      );
-    const [, token] = /^Bearer +(\S+) *$/i.exec(c.req.header('authorization') ?? '') ?? [];
-    const given = digestOf(token ?? '');
-    let isKnown = false;
-    for (const digest of digests) if (timingSafeEqual(digest, given)) isKnown = true;
-    if (token === undefined || !isKnown)
-      throw new ProblemError(
-        401,
-        token === undefined
-          ? 'This needs an API token: send "Authorization: Bearer <token>" with one of server.apiTokens.'
-          : 'The API token is none of server.apiTokens of this controller.',
-        { 'www-authenticate': 'Bearer' },
-      );
-    await next();
-  });
-}
-
 function byOf(text: string): string {
   if (text.trim() === '') return 'an API request';
   const body = bodySchema.safeParse(jsonOf(text));
@@ -109,22 +69,7 @@ function byOf(text: string): string {
   );
 }
 
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
 function found<Found>(value: Found | null): Found {
   if (value !== null) return value;
   throw new ProblemError(404, 'There is no rollout with this id. GET /api/v1/rollouts lists all.');
-}
-
-/** What cannot be done as things are. */
-function refuse(error: unknown): never {
-  if (!(error instanceof StalledError)) throw error;
-  const { message } = error;
-  throw new ProblemError(409, `${message.charAt(0).toUpperCase()}${message.slice(1)}.`);
 }

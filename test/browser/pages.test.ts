@@ -4,9 +4,55 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { addRollout, delivered, fakeApp, sampleSha } from '../../src/server/app.fake.ts';
 import { type Listening, listen } from '../../src/server/listen.ts';
 import { createSqlStore } from '../../src/store/sql.ts';
+import type { ReviewOutcome, Store } from '../../src/store/store.ts';
 import { CHROMIUM_FLAGS, findChromium } from './chromium.ts';
 
 const HOSTILE = '<img src=x onerror=alert(1)><script>alert(2)</script>';
+/** Longer than any window, and wider. */
+const PLAN = [
+  `12 policies, 300 targets change`,
+  '',
+  'Policies:',
+  `  changed: ${HOSTILE}`,
+  '',
+  ...Array.from({ length: 300 }, (_, index) =>
+    [
+      `--- model-${index} (now)`,
+      `+++ model-${index} (merged)`,
+      '@@ -1,2 +1,2 @@',
+      ` ${'x'.repeat(400)}`,
+      '-  a',
+      '+  b',
+    ].join('\n'),
+  ),
+].join('\n');
+
+/** One head with a plan, one with faults, and one that was not examined yet. @returns their ids, in this order */
+async function addReviews({ reviews }: Store): Promise<string[]> {
+  const heads = [1, 2, 3].map((number) => ({
+    subject: `request ${number}`,
+    number,
+    label: number === 2 ? HOSTILE : `#${number}`,
+    url: 'https://forge.example.com/pulls/1',
+    head: sampleSha(number),
+    headRef: `refs/pull/${number}/head`,
+    statusRef: 'refs/heads/change',
+  }));
+  await reviews.seen(heads);
+  const made = (await reviews.claim(3)).toSorted((a, b) => (a.number ?? 0) - (b.number ?? 0));
+  const outcomes: (Pick<ReviewOutcome, 'state' | 'description'> & { text: string })[] = [
+    { state: 'success', description: '12 policies, 300 targets change', text: `${PLAN}\n` },
+    { state: 'failed', description: `${HOSTILE} ${'y'.repeat(400)}`, text: `Faults:\n  ${HOSTILE}\n` },
+  ];
+  for (const [index, { text, ...outcome }] of outcomes.entries()) {
+    const review = made[index];
+    if (!review) continue;
+    const found = { ...outcome, head: review.head, base: sampleSha(9), exceeded: false, at: Date.now() };
+    await reviews.done(review, found, { text, took: 100 });
+  }
+  return made.map(({ id }) => id);
+}
+
 const { path: executablePath, missing } = findChromium();
 
 describe.skipIf(missing !== null)(
@@ -32,12 +78,14 @@ describe.skipIf(missing !== null)(
         environment: HOSTILE,
         changes: [{ message: `${HOSTILE} ${'x'.repeat(400)}`, manifest: `${HOSTILE}: ${'z'.repeat(400)}\n` }],
       });
+      const reviews = await addReviews(store);
       server = await listen(app, { host: '127.0.0.1', port: 0 });
       browser = await chromium.launch({ executablePath: executablePath ?? '', args: CHROMIUM_FLAGS });
       paths = [
         '/',
         '/?phase=failed',
         ...[good, running, hostile].map(({ id }) => `/rollouts/${id}?live=off`),
+        ...reviews.map((id) => `/reviews/${id}`),
       ];
     }, 60_000);
 
@@ -92,6 +140,19 @@ describe.skipIf(missing !== null)(
       },
       60_000,
     );
+
+    it('show a plan with all its lines, and what a diff adds and takes away in two colours', async () => {
+      const context = await browser.newContext();
+      const page = await context.newPage();
+      await page.goto(`http://127.0.0.1:${server.port}${paths.find((path) => path.startsWith('/reviews/'))}`);
+      const colours = (await page.evaluate(`['.report .success', '.report .failure', '.report'].map(
+        (selector) => getComputedStyle(document.querySelector(selector)).color,
+      )`)) as string[];
+      const text = (await page.evaluate("document.querySelector('.report').innerText")) as string;
+      await context.close();
+      expect(new Set(colours).size).toBe(3);
+      expect(text).toBe(`${PLAN}\n`);
+    }, 60_000);
 
     it('show what a repository wrote as text', async () => {
       const { text } = await look('/', { viewport: { width: 1280, height: 900 } });

@@ -192,6 +192,43 @@ describe('the page of a rollout', () => {
   });
 });
 
+describe('the review', () => {
+  const report = async (text: string): Promise<string> => {
+    const head = sampleSha(1);
+    const refs = { head, headRef: 'refs/heads/a', statusRef: 'refs/heads/a' };
+    await store.reviews.seen([{ subject: 'refs/heads/a', number: null, label: 'a', url: null, ...refs }]);
+    const [review] = await store.reviews.claim(1);
+    if (!review) throw new Error('no review is due');
+    const outcome = {
+      head,
+      base: null,
+      state: 'success',
+      description: 'good',
+      exceeded: false,
+      at: 0,
+    } as const;
+    await store.reviews.done(review, outcome, { text, took: 1 });
+    return /<pre[^>]*><code>(.*)<\/code>/s.exec((await page(`/reviews/${review.id}`)).text)?.[1] ?? '';
+  };
+
+  it('shows what is new and gone in diffs, and text of others as text', async () => {
+    expect(await report('1 policy\n\n@@ -1 +1,2 @@\n-a\n+<b>\n+</pre>&amp;\n c\n')).toBe(
+      [
+        '1 policy\n',
+        '<span class="muted">@@ -1 +1,2 @@</span>',
+        '<span class="failure">-a</span>',
+        '<span class="success">+&lt;b&gt;\n+&lt;/pre&gt;&amp;amp;</span>',
+        ' c\n',
+      ].join('\n'),
+    );
+  });
+
+  it('stays a page where its lines were made to swell it', async () => {
+    const text = '+\n-\n'.repeat(128 * 1024);
+    expect((await report(text)).length).toBeLessThan(2 * text.length);
+  });
+});
+
 describe('every page', () => {
   it('shows text from repositories as text', async () => {
     const hostile = `<img src=x onerror=alert(1)>"'`;

@@ -4,11 +4,12 @@ import type { PolicySource } from '../../policies/policies.ts';
 import type { Store } from '../../store/store.ts';
 import { readListQuery } from '../list-query.ts';
 import { ProblemError } from '../problem.ts';
+import { reviewPage } from './review-page.ts';
 import { rolloutListPage } from './rollout-list.ts';
 import { rolloutPage } from './rollout-page.ts';
 
 export interface PageDependencies {
-  store: Pick<Store, 'rollouts'>;
+  store: Pick<Store, 'rollouts' | 'reviews'>;
   policies: Pick<PolicySource, 'status'>;
   /** Answers with a page for whatever was thrown. */
   refuse: (thrown: unknown, c: Context) => Promise<Response>;
@@ -38,6 +39,16 @@ export function createPages({ store, policies, refuse }: PageDependencies): Hono
       );
     const live = c.req.query('live') !== 'off';
     return c.html(rolloutPage({ rollout, policies: policies.status(), now: Date.now(), live }));
+  });
+
+  app.get('/reviews/:id', async (c) => {
+    const review = await store.reviews.get(c.req.param('id'));
+    if (review === null)
+      throw new ProblemError(
+        404,
+        'There is no review with this id. Its pull request or branch may be closed or merged, or the link was cut.',
+      );
+    return c.html(reviewPage({ review, policies: policies.status(), now: Date.now() }));
   });
 
   return app;

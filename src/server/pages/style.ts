@@ -106,6 +106,7 @@ tbody th { font-weight: 400; color: inherit; white-space: normal; width: 46%; }
 .steps li { counter-increment: step; display: grid; grid-template-columns: 26px minmax(0, 1fr); gap: 2px 12px; }
 .steps li::before { content: counter(step); grid-row: span 2; width: 24px; height: 24px; border-radius: 50%; background: var(--running-fill); color: var(--running); font-size: 13px; font-weight: 650; line-height: 24px; text-align: center; }
 pre { overflow-x: auto; background: var(--sunken); font-size: 13px; line-height: 1.6; padding: 16px 20px; border-radius: 0 0 10px 10px; tab-size: 2; }
+.report { white-space: pre-wrap; overflow-wrap: anywhere; }
 .steps pre { border: 1px solid var(--line); border-radius: 7px; padding: 8px 12px; margin-top: 4px; }
 
 .crumbs { font-size: 14px; margin-bottom: 10px; }
