@@ -39,3 +39,8 @@ test('a title is the subject of the commit, and addresses nobody', () => {
   expect(titleOf(removalOf('r1'))).toBe('remove iris v1.0.0 from production');
   expect(titleOf(deliveryOf('r1', { revision: 'v1@somebody' }))).not.toContain('@somebody');
 });
+
+test('no line of a text is a command of the forge', () => {
+  const delivery = deliveryOf('r1', { decisions: ['/close', 'a\n/merge'], why: '/approve' });
+  expect(textOf(delivery)).not.toMatch(/^\//m);
+});

@@ -1,4 +1,5 @@
 /** What a pull request says: a reviewer decides on it without modelhook at hand. */
+import { codeBlock } from '../core/markdown.ts';
 import { shortSha } from '../core/ref-event.ts';
 import { formatTarget } from '../core/rollout.ts';
 import { subjectOf } from './commit-message.ts';
@@ -42,10 +43,4 @@ export const supersededText = ({ revision, sha, manifest }: Errand): string =>
 export const needlessText = (name: string, path: string): string =>
   `There is nothing left to merge here: the branch is already as it was to be.\n\n${code([`${path} in ${name}`])}`;
 
-/** A fence longer than any that stands in the text. */
-function code(lines: readonly string[]): string {
-  const text = lines.join('\n');
-  const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map(([run]) => run.length));
-  const fence = '`'.repeat(longest + 1);
-  return `${fence}text\n${text}\n${fence}`;
-}
+const code = (lines: readonly string[]): string => codeBlock('text', lines.join('\n'));

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type ControllerSite, ended, fleetLog, makeControllerSite, until } from '../controller-site.ts';
 import { measureMatching } from './matching.ts';
 import { memory } from './memory.ts';
+import { measureReviewing } from './reviewing.ts';
 import { measureValidating } from './validating.ts';
 import { measureWatching } from './watching.ts';
 
@@ -114,6 +115,7 @@ const commits = ({ fleet }: ControllerSite): number =>
 
 measureMatching(say);
 measureValidating(say);
+await measureReviewing(say);
 const site = await makeControllerSite();
 try {
   await measure(site);

@@ -1,9 +1,12 @@
 /** What the documentation shows is what the program takes. */
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { existsSync, globSync, mkdirSync, mkdtempDisposableSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { describe, expect, test, vi } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { type Config, parseConfig } from '../../src/config.ts';
@@ -181,10 +184,47 @@ describe('the documentation', () => {
     expect(parseAllDocuments(text).flatMap(({ errors }) => errors)).toEqual([]);
   });
 
-  test.each(['docs/from-tekton.md', 'docs/policies.md'])('%s shows what its commands print', (page) => {
-    const commands = runCommands(page);
-    expect(commands).not.toEqual([]);
-    for (const { shown, printed } of commands) expect(printed).toBe(shown);
+  test.each(['docs/from-tekton.md', 'docs/policies.md', 'docs/reviewing-policies.md'])(
+    '%s shows what its commands print',
+    (page) => {
+      const commands = runCommands(page);
+      expect(commands).not.toEqual([]);
+      for (const { shown, printed } of commands) expect(printed).toBe(shown);
+    },
+  );
+
+  test('shows a CI job that compares what is deployed', async () => {
+    const page = 'docs/reviewing-policies.md';
+    using folder = mkdtempDisposableSync(join(tmpdir(), 'modelhook-docs-'));
+    const clone = join(folder.path, 'model-policies');
+    run('git init --quiet model-policies', folder.path);
+    for (const { file, text } of blocksOf(page)) {
+      if (file === null) continue;
+      mkdirSync(dirname(join(folder.path, file)), { recursive: true });
+      writeFileSync(join(folder.path, file), text);
+    }
+    const commit = 'git -c user.name=Ada -c user.email=ada@example.com commit --quiet --message Serve';
+    run(`git add . && ${commit} && git update-ref refs/remotes/origin/main HEAD`, clone);
+    const MODELHOOK_CONFIG = join(folder.path, 'modelhook.yaml');
+    const configuration = configurations.find(({ place }) => place.startsWith(page));
+    writeFileSync(MODELHOOK_CONFIG, configuration?.text ?? '');
+    const asked: (string | undefined)[] = [];
+    const server = createServer(({ url }, response) => {
+      asked.push(url);
+      response.setHeader('content-type', 'application/json');
+      response.end(JSON.stringify({ deployed: [], catalogues: {}, refs: [] }));
+    });
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+    const { port } = server.address() as AddressInfo;
+    const jobs = blocksOf(page).filter(({ text }) => text.startsWith('policies:\n  image:'));
+    const script = jobs.flatMap(({ text }) => parseAllDocuments(text)[0]?.toJS().policies.script);
+    const command = script.join('\n').replaceAll('/app', ROOT.replace(/\/$/, ''));
+    const env = { ...process.env, MODELHOOK_SERVER: `http://127.0.0.1:${port}`, MODELHOOK_CONFIG };
+    const ran = await promisify(execFile)('sh', ['-ec', command], { cwd: clone, env }).finally(() =>
+      server.close(),
+    );
+    expect(ran).toEqual({ stdout: '1 policy, nothing deployed changes\n', stderr: '' });
+    expect(asked).toEqual(['/api/v1/deployed']);
   });
 
   test('shows addresses KServe takes', () => {

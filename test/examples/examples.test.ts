@@ -85,8 +85,9 @@ describe.concurrent.each(FOLDERS)('the example %s', (name) => {
   });
 
   test('expects what its commands print, without a warning', async ({ expect }) => {
+    const stderr = 'note: no bounds applied; they are in modelhook.yaml, which --config gives\n';
     for (const { args, file } of commands)
-      expect(await modelhook(folder, args)).toEqual({ stdout: read(file), stderr: '' });
+      expect(await modelhook(folder, args)).toEqual({ stdout: read(file), stderr });
   });
 
   test('renders for KServe 0.15 too, with its names of the deployment modes', async ({ expect }) => {
