@@ -209,6 +209,18 @@ describe('a request on the config repository', () => {
     expect(writes).toBe(1);
   });
 
+  it('that was merged as it is says nothing more, though it is listed still: its commit tells how far the merge is', async () => {
+    const { site, run, head, status, comments } = await reviewSite();
+    const sha = head('a');
+    site.forge.reviews.open(CONFIG.repository, { head: sha, base: 'main' });
+    site.policies.set = policySet(sha, policyText());
+    await site.store.policyChanges.carryOut({ from: null, revision: sha, rollouts: [], room: 1 });
+    await run();
+    expect(site.reviewer.asked).toEqual([]);
+    expect(comments(1)).toEqual([]);
+    expect(status(sha)?.description).toContain('in force');
+  });
+
   it('is left in peace while the forge is down, and reviewed when it is back', async () => {
     const { site, run, head, status } = await reviewSite();
     const sha = head('a');

@@ -133,8 +133,9 @@ export function createReview(deps: ReviewDeps): ReviewStage {
     if (head.outcome?.exceeded && head.outcome.head === head.head)
       return { outcome: head.outcome, record: null };
     const outcome = { head: head.head, base, exceeded: false, at: now() };
-    // A branch that leads where the policies in force are: their own status speaks for that commit.
-    if (head.number === null && head.head === base)
+    // A branch that leads where the policies in force are, or a request that was just merged and is listed still: their own
+    // status speaks for that commit.
+    if (head.head === base)
       return { outcome: { ...outcome, state: 'success', description: 'in force' }, record: NO_RECORD };
     const [deployed, refs] = await Promise.all([
       store.policyChanges.deployed(),
