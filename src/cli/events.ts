@@ -52,7 +52,7 @@ export const eventsCommand = (): Command => {
     .addHelpText(
       'after',
       `
-Rollouts are summary for the policies in force that match and have none of this event yet, and printed. Only the newest event
+Rollouts are begun for the policies in force that match and have none of this event yet, and printed. Only the newest event
 of a ref is replayed. A ref that was there before modelhook knew its repository has no event: name it by repository and ref.
 It takes an API token of the controller, with --token or MODELHOOK_API_TOKEN.
 

@@ -485,7 +485,8 @@ describe('trouble is told in words, and ends', () => {
     await until(cluster.watch, () => cluster.catalogue.knowledge('vision').complete);
     server.put(PATHS.crds, { metadata: { ...crd.metadata, deletionTimestamp } });
     await until(cluster.watch, () => troubleIn('vision') !== undefined);
-    expect(urlOf('iris')).toBeDefined();
+    // Seen still, and without an address.
+    expect(urlOf('iris')).toBeNull();
     expect(troubleIn('vision')).toBe(
       'cluster prod is deleting the CRD inferenceservices.serving.kserve.io, and every InferenceService with it since 12:00 UTC; install KServe there again',
     );

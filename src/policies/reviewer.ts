@@ -1,5 +1,4 @@
 /** Looks at heads of the config repository that are not in force: of pull requests, and of branches. */
-
 import type { KnownNames } from '../core/policy-references.ts';
 import { shortSha } from '../core/ref-event.ts';
 import { conclude } from '../core/review-report.ts';

@@ -1,5 +1,4 @@
 /** `GET /api/v1/deployed`: what a change of the policies is judged by, for `modelhook plan --from --to`. */
-import { createHash } from 'node:crypto';
 import { Hono } from 'hono';
 import type { Deployed, KnownRef, StoredInputs } from '../core/deployed.ts';
 import type { RuntimeCatalogue } from '../core/runtime-catalogue.ts';
@@ -36,9 +35,7 @@ export function createDeployed({ store, apiTokens }: DeployedDependencies): Hono
 function deployedJson(deployed: readonly Deployed[], refs: KnownRef[]): DeployedJson {
   const names = new Map<RuntimeCatalogue, string>();
   const nameOf = (catalogue: RuntimeCatalogue): string => {
-    const name =
-      names.get(catalogue) ??
-      createHash('sha256').update(JSON.stringify(catalogue)).digest('hex').slice(0, 16);
+    const name = names.get(catalogue) ?? `catalogue ${names.size + 1}`;
     names.set(catalogue, name);
     return name;
   };
